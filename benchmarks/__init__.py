@@ -1,0 +1,1 @@
+"""What privaedge leaks and what it costs, measured from outside: each module is a command."""

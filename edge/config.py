@@ -1,0 +1,387 @@
+"""Settings: what can be chosen, in which bounds, and what each choice means.
+
+Pure models: nothing here reads a file. config_io.py loads, merges and dumps them. Every field has
+a description with its unit, of which the JSON Schema for editors (configs/schema.json) is made.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from edge.config_types import Bitrate, Looks, ModelPreference, Paths, Section
+
+DEFAULT_CRF: Final = 20
+"""x264's rate factor where neither crf nor bitrate is set: visually transparent for most pictures
+(x264's own default is 23), since a redacted clip is often encoded again by whoever receives it."""
+
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+class Scheduler(Section):
+    """Which frames the detectors look at."""
+
+    target_fps: float = Field(
+        default=4.0,
+        ge=0.5,
+        le=60,
+        description="Samples per second that are guaranteed. More finds short appearances sooner "
+        "and costs detector time in proportion.",
+    )
+    max_fps: float = Field(
+        default=15.0,
+        ge=0.5,
+        le=120,
+        description="Upper bound of samples per second, extra ones included. "
+        "At least scheduler.target_fps.",
+    )
+    max_travel: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Fraction of the picture's width that the camera may pan between two samples "
+        "before an extra one is taken.",
+    )
+    refine: Looks = Field(
+        default=1,
+        description="Extra looks between two samples when something new appears there "
+        "(true is 1, false is 0).",
+    )
+
+
+class Delay(Section):
+    """The broadcast delay that lets masks start on the first frame of an appearance."""
+
+    seconds: float = Field(
+        default=2.0,
+        ge=0.1,
+        le=60,
+        description="Seconds that every frame and sound sample waits. At least "
+        "stabilization.lookahead_s + 2 / scheduler.target_fps; memory grows with it.",
+    )
+    stall_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=600,
+        description="Seconds after which a detector that does not answer counts as dead; "
+        "what it should have judged is masked whole.",
+    )
+
+
+class FaceModel(Section):
+    """Finding faces."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Look for faces and hide them. With false every face stays visible.",
+    )
+    conf: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Score (0..1) from which a detection counts. Lower finds more faces and more "
+        "false alarms; null takes the model's own threshold.",
+    )
+    model: ModelPreference = Field(
+        default=("yunet-n", "yunet-2023mar", "centerface"),
+        description="Which detector: a name from the model catalogue, a path to an .onnx file, or "
+        "a list in order of preference, of which the first that can be had is used.",
+    )
+    input_size: int = Field(
+        default=960,
+        ge=160,
+        le=4096,
+        description="Long side of the picture that the detector sees, in pixels. Larger finds "
+        "smaller faces; the cost grows with its square.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _names_or_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            is_path = "/" in entry or entry.endswith(".onnx")
+            if not is_path and not _MODEL_NAME.fullmatch(entry):
+                raise ValueError(
+                    "each entry must be a name from 'privaedge models list' "
+                    "or the path of an .onnx file"
+                )
+        return value
+
+
+class VideoModels(Section):
+    """What is looked for in the picture."""
+
+    face: FaceModel = FaceModel()
+
+
+class VideoEncoder(Section):
+    """How the redacted picture is compressed."""
+
+    codec: Literal["libx264", "libx265"] = Field(
+        default="libx264",
+        description="FFmpeg's name of the encoder. libx264 gives H.264, which everything plays; "
+        "libx265 gives H.265: fewer bits, several times the CPU time. WebM always gets VP9.",
+    )
+    preset: Literal[
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+    ] = Field(
+        default="veryfast",
+        description="The encoder's speed: slower ones need more CPU time and fewer bits for the "
+        "same picture.",
+    )
+    crf: int | None = Field(
+        default=None,
+        ge=0,
+        le=51,
+        description="Constant quality, 0 (lossless) to 51 (worst). Excludes video.encoder.bitrate; "
+        f"{DEFAULT_CRF} where both are null.",
+    )
+    bitrate: Bitrate = Field(
+        default=None,
+        description="Constrained bitrate in bits per second, or as 4M, 2500k. Excludes "
+        "video.encoder.crf. What a livestream wants.",
+    )
+    keyframe_interval_s: float = Field(
+        default=2.0,
+        ge=0.1,
+        le=30,
+        description="Seconds between keyframes at most. Streaming services ask for 2.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=128, description="Threads of the encoder; 0 lets x264 choose."
+    )
+
+    @property
+    def rate_factor(self) -> int | None:
+        """The crf to encode with, or None where a bitrate is set."""
+        if self.bitrate is not None:
+            return None
+        return DEFAULT_CRF if self.crf is None else self.crf
+
+    @model_validator(mode="after")
+    def _one_rate_control(self) -> VideoEncoder:
+        if self.crf is not None and self.bitrate is not None:
+            raise ValueError(
+                "video.encoder.crf and video.encoder.bitrate exclude each other. "
+                "Remove one of them or set it to null."
+            )
+        return self
+
+
+class Video(Section):
+    """Everything about the picture but its redaction."""
+
+    models: VideoModels = VideoModels()
+    encoder: VideoEncoder = VideoEncoder()
+
+
+class Stabilization(Section):
+    """How single detections become masks that neither flicker nor end too soon."""
+
+    k_confirm: int = Field(
+        default=2,
+        ge=1,
+        le=10,
+        description="Sightings after which a mask exists. It then begins at the first of them; "
+        "more sightings mean fewer false alarms and more missed glimpses.",
+    )
+    k_hold: int = Field(
+        default=8,
+        ge=0,
+        le=300,
+        description="Frames that a mask stays after the last sighting.",
+    )
+    iou_thresh: float = Field(
+        default=0.3,
+        gt=0,
+        lt=1,
+        description="Intersection over union (0..1) from which two boxes, after camera motion is "
+        "taken out, are the same face.",
+    )
+    lookahead_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Seconds that a frame waits for later samples to say what was in it.",
+    )
+
+
+class Blur(Section):
+    """How a region is made unrecognisable."""
+
+    type: Literal["mosaic", "gaussian", "solid"] = Field(
+        default="mosaic",
+        description="mosaic: coarse tiles. gaussian: the same mosaic, smoothed. solid: one colour, "
+        "which keeps nothing of the face.",
+    )
+    shape: Literal["ellipse", "rectangle"] = Field(
+        default="ellipse", description="Shape of the hidden region inside its padded box."
+    )
+    pad: float = Field(
+        default=0.15,
+        ge=0,
+        le=2,
+        description="Padding on each side of a box, as a fraction of its width and height.",
+    )
+    min_pad_px: int = Field(
+        default=5,
+        ge=0,
+        le=200,
+        description="Padding on each side of a box in pixels at least: what motion gets wrong "
+        "weighs most on small faces.",
+    )
+    cells: int = Field(
+        default=8,
+        ge=2,
+        le=8,
+        description="Tiles across the longer side of a face at most, whatever its size; small "
+        "faces get fewer. More than 8 would leave a face recognisable.",
+    )
+    watermark: bool = Field(
+        default=False, description="Write 'Privacy Filter ON' into the picture."
+    )
+
+
+class Audio(Section):
+    """What happens to the sound."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Listen for private words. The speech lane is not part of this version: "
+        "only false is accepted.",
+        json_schema_extra={"const": False},
+    )
+    without_lane: Literal["pass", "drop"] = Field(
+        default="pass",
+        description="What happens to sound that nothing listens to. pass: it leaves unchanged. "
+        "drop: the output has no sound.",
+    )
+
+    @field_validator("enabled")
+    @classmethod
+    def _no_speech_lane(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "the speech lane is not part of this version; set it to false, and "
+                "audio.without_lane to drop to remove the sound"
+            )
+        return value
+
+
+class Models(Section):
+    """Where models come from."""
+
+    search_paths: Paths = Field(
+        default=(),
+        description="Folders in which models are looked for before they are fetched; "
+        "~ is the home folder.",
+    )
+    fetch: bool = Field(
+        default=True,
+        description="Fetch a missing model from its catalogued source. With false only models "
+        "that are on disk are used.",
+    )
+
+
+class Runtime(Section):
+    """What the detectors run on."""
+
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Threads of one detector; 0 chooses by the cores at hand.",
+    )
+    device: Literal["auto", "cpu"] = Field(
+        default="auto",
+        description="What detectors run on. auto: the fastest device that this version can use "
+        "here. cpu: never a GPU.",
+    )
+
+
+class Settings(Section):
+    """Settings of one stream. What a file does not state comes from the profile it builds on."""
+
+    model_config = ConfigDict(title="privaedge settings")
+
+    profile: str = Field(
+        default="balanced",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="Name of the profile that these settings build on.",
+    )
+    scheduler: Scheduler = Scheduler()
+    delay: Delay = Delay()
+    video: Video = Video()
+    stabilization: Stabilization = Stabilization()
+    blur: Blur = Blur()
+    audio: Audio = Audio()
+    models: Models = Models()
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _rates_in_order(self) -> Settings:
+        target, most = self.scheduler.target_fps, self.scheduler.max_fps
+        if most < target:
+            raise ValueError(
+                f"scheduler.max_fps ({most:g}) is below scheduler.target_fps ({target:g}). "
+                f"Raise scheduler.max_fps to at least {target:g} or lower scheduler.target_fps."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _delay_covers_lookahead(self) -> Settings:
+        least = self.least_delay_s
+        if self.delay.seconds < least:
+            raise ValueError(
+                f"delay.seconds ({self.delay.seconds:g}) is below stabilization.lookahead_s + "
+                f"2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
+                f"judged. Raise delay.seconds to at least {least:.6g}, or lower lookahead_s, or "
+                "raise target_fps."
+            )
+        return self
+
+    @property
+    def least_delay_s(self) -> float:
+        """Seconds of delay below which a frame would leave before it is judged.
+
+        A frame waits for the look-ahead, then for the sample at the end of it (one sampling
+        interval away at most), and the detector gets another interval to answer.
+        """
+        return self.stabilization.lookahead_s + 2 / self.scheduler.target_fps
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a config file; the same on every call."""
+    schema = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def sections(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, type[BaseModel]]:
+    """Return every section by its dotted path; the root has the empty path."""
+    found: dict[str, type[BaseModel]] = {prefix: model}
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= sections(kind, f"{prefix}.{name}" if prefix else name)
+    return found
+
+
+def keys() -> tuple[str, ...]:
+    """Return the dotted path of every setting (no sections), in the order of the models."""
+    inner = sections()
+    return tuple(
+        path
+        for prefix, model in inner.items()
+        for name in model.model_fields
+        if (path := f"{prefix}.{name}" if prefix else name) not in inner
+    )

@@ -1,0 +1,139 @@
+"""The delay line and the gate: what may leave, and how. Pure: no I/O, no threads, no clock.
+
+A frame may leave as it is (its findings redacted) when its time is at or before the horizon of
+every lane that is switched on, and in no stretch that a lane was blind for. Otherwise it waits;
+when it can wait no longer it leaves masked whole. There is no third way out.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+
+class Verdict(enum.Enum):
+    """What the gate says of one frame."""
+
+    WAIT = "wait"
+    RELEASE = "release"
+    MASK = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and for MASK the lanes that it is owed to."""
+
+    verdict: Verdict
+    lanes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _LaneState:
+    horizon: float = -math.inf
+    blind: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Gate:
+    """Knows each lane's horizon and blind stretches, and judges frames by them."""
+
+    def __init__(self, lanes: Iterable[str]) -> None:
+        self._lanes = {name: _LaneState() for name in lanes}
+        self._forgotten = -math.inf
+
+    def advance(self, lane: str, horizon: float) -> None:
+        """A lane's knowledge is complete up to `horizon` (pts in seconds). It never goes back.
+
+        Raises ValueError for NaN: a lane that does not know the time knows nothing.
+        """
+        if math.isnan(horizon):
+            raise ValueError(f"the {lane} lane gave NaN as its horizon")
+        state = self._lanes[lane]
+        state.horizon = max(state.horizon, horizon)
+
+    def blind(self, lane: str, start: float, end: float) -> None:
+        """A lane could not judge frames with start ≤ pts ≤ end (both may be infinite).
+
+        It must be told before the horizon passes `start`: what has left cannot be called back.
+        """
+        if not start <= end:  # also refuses NaN
+            raise ValueError(f"a blind stretch from {start} to {end} is not a stretch")
+        self._lanes[lane].blind.append((start, end))
+
+    def judge(self, pts: float, *, overdue: bool = False) -> Judgement:
+        """Judge a frame. `overdue`: its deadline has come, waiting is not possible.
+
+        A frame without a finite time, or from before what was forgotten, cannot be judged.
+        """
+        if not math.isfinite(pts) or pts < self._forgotten:
+            return Judgement(Verdict.MASK, tuple(self._lanes))
+        late, blind = [], []
+        for name, state in self._lanes.items():
+            if any(start <= pts <= end for start, end in state.blind):
+                blind.append(name)
+            elif not pts <= state.horizon:
+                late.append(name)
+        if late and not overdue:
+            return Judgement(Verdict.WAIT, tuple(late))
+        if late or blind:
+            return Judgement(Verdict.MASK, tuple(late + blind))
+        return Judgement(Verdict.RELEASE)
+
+    def forget(self, before: float) -> None:
+        """Drop blind stretches that ended before a pts: those frames have left."""
+        self._forgotten = max(self._forgotten, before)
+        for state in self._lanes.values():
+            state.blind = [span for span in state.blind if span[1] >= before]
+
+
+class Timed(Protocol):
+    """Anything with a place in time."""
+
+    @property
+    def pts(self) -> float:
+        """Seconds from the source's start."""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class DelayLine(Generic[T]):
+    """Frames in order of arrival, bounded in time and in number.
+
+    The policy when it is full is the caller's: a file waits (`full` says so), a live source lets
+    the oldest leave masked.
+    """
+
+    def __init__(self, seconds: float, max_items: int) -> None:
+        if not seconds > 0 or max_items < 1:
+            raise ValueError("a delay line needs a positive length")
+        self._items: deque[T] = deque()
+        self._seconds = seconds
+        self._max_items = max_items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def full(self) -> bool:
+        """Whether it spans its length, or holds as many items as it may."""
+        if len(self._items) >= self._max_items:
+            return True
+        return len(self._items) > 1 and self._items[-1].pts - self._items[0].pts >= self._seconds
+
+    def append(self, item: T) -> None:
+        """Add the newest. Raises OverflowError beyond the number of items allowed."""
+        if len(self._items) >= self._max_items:
+            raise OverflowError("the delay line is full")
+        self._items.append(item)
+
+    def oldest(self) -> T | None:
+        """Return the next to leave, without removing it."""
+        return self._items[0] if self._items else None
+
+    def pop(self) -> T:
+        """Remove and return the next to leave. Raises IndexError when empty."""
+        return self._items.popleft()

@@ -1,0 +1,267 @@
+"""What `privaedge doctor` says: this machine, its models, what each profile would use, and what
+is wrong with a remedy for it.
+
+collect() gathers plain data, render() (from doctor_report.py) shows it. Nothing is fetched, written
+or changed, and nothing in the report identifies the machine or its user: the home folder is
+shown as ~.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from edge import __version__
+from edge.catalogue import load_catalogue
+from edge.config import Settings
+from edge.config_io import available_profiles, load_config
+from edge.doctor_report import (
+    Engines,
+    ModelState,
+    Problem,
+    ProfileUse,
+    Readiness,
+    Report,
+    render,
+)
+from edge.errors import ConfigError, ModelError
+from edge.media.probe import Media, probe_media
+from edge.model_store import ModelStore, is_path
+from edge.probe import (
+    OPTIONAL_PACKAGES,
+    Inference,
+    Machine,
+    package_version,
+    probe_inference,
+    probe_machine,
+)
+from edge.resources import config_dir
+
+__all__ = ["Problem", "Report", "collect", "load_profiles", "render", "store_of"]
+
+_SYSTEM_ENGINES: Final = Path("/var/lib/privaedge/engines")
+_ENGINE_ENDINGS: Final = (".plan", ".engine")
+_CONFLICTS: Final = (
+    # Pairs that install the same files, so that the one installed last breaks the other.
+    ("opencv-python", "opencv-python-headless"),
+    ("opencv-contrib-python", "opencv-python-headless"),
+    ("onnxruntime-gpu", "onnxruntime"),
+)
+
+
+def load_profiles() -> dict[str, Settings | ConfigError]:
+    """Load every installed profile; one that is wrong is represented by its error."""
+    loaded: dict[str, Settings | ConfigError] = {}
+    for name in available_profiles():
+        try:
+            loaded[name] = load_config(name)
+        except ConfigError as error:
+            loaded[name] = error
+    return loaded
+
+
+def store_of(settings: Settings) -> ModelStore:
+    """Return the model store that a run with these settings uses. Raises ConfigError."""
+    extra = [Path(path).expanduser() for path in settings.models.search_paths]
+    return ModelStore(load_catalogue(), extra_dirs=extra)
+
+
+def collect(
+    settings_by_profile: Mapping[str, Settings | ConfigError],
+    store_for: Callable[[Settings], ModelStore] = store_of,
+) -> Report:
+    """Look at this machine and at what each profile would do on it.
+
+    Takes about a second, up to 5 s more where a GPU driver hangs. Raises ConfigError where the
+    model catalogue that came with the installation cannot be read.
+    """
+    machine, media, inference = probe_machine(), probe_media(), probe_inference()
+    store = store_for(Settings())
+    models = [_model_state(store, name) for name in store.catalogue.names()]
+    problems = [*_installation_problems(machine, media, inference), *_model_problems(store, models)]
+
+    uses: list[ProfileUse] = []
+    for name, settings in settings_by_profile.items():
+        if isinstance(settings, ConfigError):
+            problems.append(Problem(True, f"profile {name}: {settings}"))
+            continue
+        use, found = _profile_use(name, settings, store_for(settings))
+        uses.append(use)
+        problems += found
+    return Report(
+        version=__version__,
+        machine=machine,
+        media=media,
+        inference=inference,
+        packages={name: package_version(name) for name in OPTIONAL_PACKAGES},
+        model_folders=tuple(_tilde(str(folder)) for folder in store.search_dirs),
+        models=tuple(models),
+        engines=_engines(),
+        profiles=tuple(uses),
+        problems=tuple(
+            dict.fromkeys(Problem(p.serious, _tilde(p.text)) for p in _worst_first(problems))
+        ),
+    )
+
+
+def _worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: not problem.serious)
+
+
+def _tilde(text: str) -> str:
+    """Replace the home folder by ~, which keeps user names out of reports that people post."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _model_state(store: ModelStore, name: str) -> ModelState:
+    entry = store.catalogue[name]
+    try:
+        status = store.status(name)
+    except ModelError:
+        return ModelState(
+            name, entry.task, entry.licence, "unreadable", None, None, entry.fetchable
+        )
+    path = None if status.path is None else _tilde(str(status.path))
+    return ModelState(
+        name, entry.task, entry.licence, status.state, path, status.size, entry.fetchable
+    )
+
+
+def _model_problems(store: ModelStore, models: Sequence[ModelState]) -> list[Problem]:
+    """Report models that are on disk but must not be used, in the store's own words."""
+    problems = []
+    for model in models:
+        if model.state in ("wrong hash", "unreadable"):
+            try:
+                store.find(model.name)
+            except ModelError as error:
+                problems.append(Problem(True, str(error)))
+    return problems
+
+
+def _installation_problems(
+    machine: Machine, media: Media, inference: Inference
+) -> Iterable[Problem]:
+    if inference.onnxruntime is None:
+        yield Problem(
+            True,
+            "ONNX Runtime cannot be imported. Run 'pip install --force-reinstall onnxruntime'.",
+        )
+    if media.encoders.get("libx264") != "works":
+        yield Problem(
+            True,
+            "this FFmpeg build has no working libx264 encoder. "
+            "Install PyAV's own wheel: 'pip install --force-reinstall --only-binary av av'.",
+        )
+    for name, state in media.decoders.items():
+        if state != "works":
+            yield Problem(
+                False,
+                f"this FFmpeg build cannot decode {name}. Install PyAV's own wheel: "
+                "'pip install --force-reinstall --only-binary av av'.",
+            )
+    for other, ours in _CONFLICTS:
+        if package_version(other) and package_version(ours):
+            yield Problem(
+                False,
+                f"{other} and {ours} are both installed and overwrite each other's files. "
+                "Uninstall both, then install the one that is meant.",
+            )
+    if machine.gpu_trouble:
+        yield Problem(
+            False,
+            f"the NVIDIA driver does not answer: {machine.gpu_trouble.rstrip('.')}. "
+            "Restart the machine or reinstall its driver; until then everything runs on the CPU.",
+        )
+
+
+def _profile_use(
+    name: str, settings: Settings, store: ModelStore
+) -> tuple[ProfileUse, list[Problem]]:
+    face, encoder = settings.video.models.face, settings.video.encoder
+    readiness, model, why, problems = _choose_model(name, settings, store)
+    rate = (
+        f"crf {encoder.rate_factor}"
+        if encoder.bitrate is None
+        else f"{encoder.bitrate / 1e6:g} Mbit/s"
+    )
+    use = ProfileUse(
+        profile=name,
+        readiness=readiness,
+        model=model,
+        why=_tilde(why),
+        device="CPU (as set)" if settings.runtime.device == "cpu" else "CPU",
+        input_size=face.input_size,
+        target_fps=settings.scheduler.target_fps,
+        delay_s=settings.delay.seconds,
+        effect=f"{settings.blur.type} {settings.blur.shape}",
+        encoder=f"{encoder.codec} {encoder.preset} {rate}",
+    )
+    return use, problems
+
+
+def _choose_model(
+    profile: str, settings: Settings, store: ModelStore
+) -> tuple[Readiness, str | None, str, list[Problem]]:
+    """Say which face model a run would take, why, and what is wrong with that."""
+    face = settings.video.models.face
+    if not face.enabled:
+        text = f"profile {profile} does not look for faces. Set video.models.face.enabled to true."
+        return "off", None, "video.models.face.enabled is false", [Problem(False, text)]
+    try:
+        resolved = store.resolve(face.model, fetch=False)
+    except ModelError as error:
+        if settings.models.fetch and _all_missing(face.model, store):
+            first = next((n for n in face.model if store.catalogue[n].fetchable), None)
+            if first is not None:
+                why = "none of its preference is here; the first that can be fetched"
+                return "fetch", first, why, _cache_problems(store.cache_dir)
+        return "broken", None, str(error), [Problem(True, str(error))]
+    passed = []
+    for item in face.model:
+        if is_path(item) or item == resolved.name:
+            break
+        passed.append(item)
+    if passed:
+        why = f"first of its preference that is here ({', '.join(passed)} not on disk)"
+    else:
+        why = "first of its preference"
+    return "ready", resolved.name, why, []
+
+
+def _all_missing(preference: Sequence[str], store: ModelStore) -> bool:
+    """Whether every item is catalogued and simply not there: nothing that needs a repair."""
+    try:
+        return all(
+            not is_path(item) and store.status(item).state == "missing" for item in preference
+        )
+    except ModelError:
+        return False
+
+
+def _cache_problems(folder: Path) -> list[Problem]:
+    """Check that a fetched model could be stored: the nearest folder that exists is writable."""
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return []
+    return [
+        Problem(
+            True,
+            f"models cannot be stored in {folder}. Make {existing} writable, "
+            "or set PRIVAEDGE_MODELS to a folder that has them.",
+        )
+    ]
+
+
+def _engines() -> Engines:
+    checkout = config_dir().parent / "engines"
+    in_checkout = (checkout.parent / "pyproject.toml").is_file() and checkout.is_dir()
+    folder = checkout if in_checkout else _SYSTEM_ENGINES
+    try:
+        found = sorted(p.name for p in folder.rglob("*") if p.suffix in _ENGINE_ENDINGS)
+    except OSError:
+        found = []
+    return Engines(_tilde(str(folder)), tuple(found))

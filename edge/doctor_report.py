@@ -1,0 +1,229 @@
+"""What doctor found out, as data and as it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge.media.probe import Media
+from edge.probe import OPTIONAL_PACKAGES, Inference, Machine
+
+Readiness = Literal["ready", "fetch", "broken", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """One model of the catalogue on this machine."""
+
+    name: str
+    task: str
+    licence: str
+    state: Literal["ok", "missing", "wrong hash", "unreadable"]
+    path: str | None
+    size: int | None
+    """Bytes of the file that was found."""
+    fetchable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUse:
+    """What a run with one profile would use here."""
+
+    profile: str
+    readiness: Readiness
+    """ready: runs offline. fetch: a model comes first. broken: stops. off: looks for nothing."""
+    model: str | None
+    why: str
+    device: str
+    input_size: int
+    target_fps: float
+    delay_s: float
+    effect: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Compiled engines on this machine."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong, as one line: cause. Remedy."""
+
+    serious: bool
+    """True where a profile cannot run; False where something could be better."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that doctor found out; json.dumps(report.as_dict()) works."""
+
+    version: str
+    machine: Machine
+    media: Media
+    inference: Inference
+    packages: dict[str, str | None]
+    """Optional distributions and their versions, None where absent."""
+    model_folders: tuple[str, ...]
+    models: tuple[ModelState, ...]
+    engines: Engines
+    profiles: tuple[ProfileUse, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing that is needed is broken."""
+        return not any(problem.serious for problem in self.problems)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as dicts, lists, texts and numbers."""
+        return dataclasses.asdict(self)
+
+
+_STYLES: Final[dict[str, str]] = {
+    "ok": "green",
+    "works": "green",
+    "ready": "green",
+    "fetch": "yellow",
+    "off": "yellow",
+    "missing": "dim",
+    "does not open here": "dim",
+    "wrong hash": "bold red",
+    "unreadable": "bold red",
+    "broken": "bold red",
+}
+
+
+def render(report: Report) -> RenderableType:
+    """Return the report for a rich console; as plain text where that is no terminal."""
+    return Group(
+        _heading(f"privaedge {report.version}"),
+        _facts(_machine_facts(report)),
+        _heading("Models"),
+        _models_table(report),
+        _heading("Profiles"),
+        _profiles_table(report),
+        _facts(_model_choices(report)),
+        _heading("Problems" if report.problems else "No problems found"),
+        *(
+            Text(f"  {'✗' if p.serious else '!'} {p.text}", style="red" if p.serious else "yellow")
+            for p in report.problems
+        ),
+    )
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _machine_facts(report: Report) -> list[tuple[str, str]]:
+    machine, media, inference = report.machine, report.media, report.inference
+    gpus = ", ".join(
+        f"{gpu.name} (driver {gpu.driver}"
+        + (f", {gpu.memory_mib / 1024:.0f} GiB)" if gpu.memory_mib else ")")
+        for gpu in machine.gpus
+    )
+    return [
+        ("System", machine.system),
+        ("Python", machine.python),
+        *([("Board", machine.board)] if machine.board else []),
+        ("Processor", f"{machine.cpu}, {machine.usable_cores:g} of {machine.cores} cores usable"),
+        ("Memory", f"{machine.memory_mib / 1024:.1f} GiB"),
+        ("NVIDIA GPU", gpus or machine.gpu_trouble or "none"),
+        ("PyAV", f"{media.pyav} (libavcodec {media.libraries.get('libavcodec', '?')})"),
+        ("Decoders", _states(media.decoders)),
+        ("Encoders", _states(media.encoders)),
+        (
+            "ONNX Runtime",
+            f"{inference.onnxruntime or 'missing'} ({', '.join(inference.providers)})",
+        ),
+        ("TensorRT", inference.tensorrt or "none"),
+        ("Engines", f"{len(report.engines.files)} in {report.engines.folder}"),
+        ("Optional", _optional(report.packages)),
+        ("Model folders", ", ".join(report.model_folders) or "none yet"),
+    ]
+
+
+def _states(states: Mapping[str, str]) -> str:
+    return ", ".join(name if s == "works" else f"{name} ({s})" for name, s in states.items())
+
+
+def _optional(packages: Mapping[str, str | None]) -> str:
+    found = [f"{name} {version}" for name, version in packages.items() if version]
+    absent = [
+        f"{name} ({OPTIONAL_PACKAGES[name]})" for name, version in packages.items() if not version
+    ]
+    return "; ".join(
+        part
+        for part in (", ".join(found), f"absent: {', '.join(absent)}" if absent else "")
+        if part
+    )
+
+
+def _facts(rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(f"  {name}"), Text(value))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Return a table of which only the last column wraps: it must be readable at 80 columns."""
+    table = Table.grid(padding=(0, 2))
+    for name in columns:
+        table.add_column(no_wrap=name != columns[-1], overflow="fold")
+    header = [f"  {columns[0]}", *columns[1:]]
+    table.add_row(*(Text(name, style="dim") for name in header))
+    return table
+
+
+def _styled(text: str) -> Text:
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _models_table(report: Report) -> Table:
+    table = _table("model", "state", "licence", "task and place")
+    for model in report.models:
+        where = model.path or ("can be fetched" if model.fetchable else "put it in a model folder")
+        table.add_row(
+            Text(f"  {model.name}"),
+            _styled(model.state),
+            Text(model.licence),
+            Text(f"{model.task}: {where}"),
+        )
+    return table
+
+
+def _profiles_table(report: Report) -> Table:
+    table = _table("profile", "state", "input", "samples", "device", "effect and encoder")
+    for use in report.profiles:
+        table.add_row(
+            Text(f"  {use.profile}"),
+            _styled(use.readiness),
+            Text(f"{use.input_size} px"),
+            Text(f"{use.target_fps:g}/s"),
+            Text(use.device),
+            Text(f"{use.effect}, {use.encoder}"),
+        )
+    return table
+
+
+def _model_choices(report: Report) -> list[tuple[str, str]]:
+    """Say once for all profiles that make the same choice which model they take, and why."""
+    choices: dict[tuple[str, str], list[str]] = {}
+    for use in report.profiles:
+        choices.setdefault((use.model or "no model", use.why), []).append(use.profile)
+    return [(model, f"{why} ({', '.join(names)})") for (model, why), names in choices.items()]

@@ -1,0 +1,64 @@
+"""A frame in the pipeline: its place in time, and its picture as 4:2:0 planes.
+
+Nothing here knows where the planes live or who owns them; media/ makes pictures on the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+PlaneLayout = Literal["yuv420p", "nv12"]
+ByteArray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Views of one picture's 8-bit 4:2:0 planes; editing them edits the picture.
+
+    y: (H, W) uint8. chroma: for yuv420p two arrays U, V of (H/2, W/2); for nv12 one array of
+    (H/2, W/2, 2) with U and V interleaved. H and W are even. Rows may be padded (strided views).
+    """
+
+    layout: PlaneLayout
+    y: ByteArray
+    chroma: tuple[ByteArray, ...]
+    full_range: bool = False
+    """True where luma uses 0..255 (JPEG range) instead of 16..235."""
+
+
+class Picture(Protocol):
+    """A picture that can be looked at, shrunk, and edited in place."""
+
+    @property
+    def width(self) -> int:
+        """Width in pixels, even."""
+
+    @property
+    def height(self) -> int:
+        """Height in pixels, even."""
+
+    @property
+    def luma(self) -> ByteArray:
+        """The (H, W) luma plane, to be read only."""
+
+    def shrink(self, width: int, height: int) -> ByteArray:
+        """Scale and convert in one step: planar RGB of shape (3, height, width), uint8."""
+
+    def edit(self) -> Planes:
+        """Return planes that may be written to without changing any other picture."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """One decoded frame of a source."""
+
+    frame_id: int
+    pts: float
+    """Seconds from the source's start."""
+    ticks: int
+    """The same in the source stream's own time base: what the muxer gets, without rounding."""
+    picture: Picture

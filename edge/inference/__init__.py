@@ -1,0 +1,1 @@
+"""Engines: compiled models that run."""

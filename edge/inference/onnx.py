@@ -1,0 +1,59 @@
+"""Models in ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+
+from edge.errors import InferenceError, ModelError
+from edge.inference.engine import Tensors
+
+_LOG_FATAL = 4
+"""ONNX Runtime's severity: its warnings are about graph details that a user cannot act on, and
+its errors come back as exceptions."""
+
+
+class OnnxEngine:
+    """An ONNX model in memory. Implements edge.inference.engine.Engine."""
+
+    def __init__(self, model: bytes, name: str, *, threads: int = 1) -> None:
+        """Load a model. Raises ModelError when the bytes are no usable ONNX model.
+
+        threads: of one run. 1 leaves the other cores to the decoder and encoder; measured on two
+        cores it also costs the least CPU time in all.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _LOG_FATAL
+        # With the arena a run reuses its memory: half the CPU time and a third of the resident
+        # set of one that asks the system for every tensor anew (measured on YuNet).
+        options.enable_cpu_mem_arena = True
+        # A worker that spins while it waits takes a core from the encoder.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(
+                f"model {name} cannot be loaded by ONNX Runtime {ort.__version__} "
+                f"({_first_line(error)}). Fetch it again: privaedge models fetch {name} --force"
+            ) from error
+        self._name = name
+        self.inputs = tuple(i.name for i in self._session.get_inputs())
+        self.outputs = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, feeds: Tensors) -> Tensors:
+        """Run once. Raises InferenceError when it fails or an output is not finite."""
+        try:
+            values = self._session.run(self.outputs, dict(feeds))
+        except Exception as error:
+            raise InferenceError(f"model {self._name} failed: {_first_line(error)}") from error
+        results = dict(zip(self.outputs, values, strict=True))
+        for key, value in results.items():
+            if not np.isfinite(value).all():
+                raise InferenceError(f"model {self._name} gave NaN or infinity in output {key}")
+        return results
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

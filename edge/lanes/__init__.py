@@ -1,0 +1,1 @@
+"""Lanes: one kind of looking each, with the decoders of their model families."""

@@ -1,0 +1,130 @@
+"""The face lane: looks for faces, follows them along the motion, and says what to hide."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edge.detection import Detections, FloatArray
+from edge.errors import InferenceError
+from edge.lanes.lane import Detector, Findings, Gap
+from edge.track import Tracker, TrackerSettings
+
+MAX_LOOKAHEAD_FRAMES = 60
+"""Frames that a verdict may wait for later looks, whatever the frame rate: bounds the memory that
+a 240 fps recording takes."""
+_MIN_REFINED_GAP = 4
+"""Frames in a gap below which a look in its middle cannot tell anything new."""
+
+Evidence = list[tuple[int, Detections]]
+"""What was seen, by frame_id in order; the last entry is the gap's own look."""
+
+
+class FaceLane:
+    """Implements edge.lanes.lane.Lane."""
+
+    name = "faces"
+
+    def __init__(
+        self,
+        detector: Detector,
+        settings: TrackerSettings,
+        width: int,
+        height: int,
+        *,
+        lookahead_s: float,
+        refine: int,
+    ) -> None:
+        """lookahead_s: how long a verdict waits for later looks to add to it. refine: how often
+        a surprising gap is halved by one more look."""
+        self._detector = detector
+        self._tracker = Tracker(settings, width, height)
+        self._lookahead_s = lookahead_s
+        self._refine = refine
+        self._frames: deque[tuple[int, float]] = deque()
+        self._failing = False
+        self.looks = 0
+
+    def renew(self, detector: Detector) -> None:
+        """Go on with another detector: the old one is stuck."""
+        self._detector = detector
+
+    def enter(self, gap: Gap) -> None:
+        """Take note of new frames."""
+        for frame, motion in zip(gap.frames, gap.motions, strict=True):
+            self._tracker.advance(frame.frame_id, motion)
+            self._frames.append((frame.frame_id, frame.pts))
+
+    def look(self, gap: Gap) -> Evidence:
+        """Detect in the last frame, and in the gap's middle where that surprises.
+
+        Raises whatever the detector raises, and InferenceError for another frame's answer.
+        """
+        evidence = [self._see(gap, len(gap.frames) - 1)]
+        first, last = -1, len(gap.frames) - 1
+        for _ in range(self._refine):
+            if last - first < _MIN_REFINED_GAP:
+                break
+            if not self._tracker.surprises(*evidence[0]):
+                break
+            last = (first + last) // 2
+            evidence.insert(0, self._see(gap, last))
+        return evidence
+
+    def absorb(self, gap: Gap, evidence: Evidence | None) -> Findings:
+        """Follow what was seen; None leaves the gap unjudged."""
+        start, look = gap.frames[0].pts, gap.look
+        blind: tuple[tuple[float, float], ...] = ()
+        if evidence is None:
+            self._failing = True
+            blind = ((start, look.pts),)
+        else:
+            if self._failing and len(gap.frames) > 1:
+                # Nothing good was seen at this gap's other end.
+                blind = ((start, gap.frames[-2].pts),)
+            self._failing = False
+            for frame_id, seen in evidence:
+                self._tracker.look(frame_id, seen)
+        return Findings(self._settle(look.frame_id, look.pts), blind)
+
+    def finish(self) -> Findings:
+        """Nothing more will be known: all is final."""
+        self._tracker.finish()
+        return Findings(float("inf"))
+
+    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Boxes to hide, and the track that each is of."""
+        return self._tracker.regions(frame_id)
+
+    def forget(self, before: int) -> None:
+        """Frames before this one have left."""
+        # Carrying boxes back needs no motion of frames that are gone, but joining a track over
+        # a missed look does need that since its last sighting.
+        self._tracker.forget(before - 2 * MAX_LOOKAHEAD_FRAMES)
+
+    @property
+    def found(self) -> int:
+        """Faces found so far: appearances, not persons."""
+        return self._tracker.confirmed_tracks
+
+    def _see(self, gap: Gap, index: int) -> tuple[int, Detections]:
+        frame = gap.frames[index]
+        self.looks += 1
+        frame_id, seen = self._detector.infer(frame.frame_id, frame.picture)
+        if frame_id != frame.frame_id:
+            raise InferenceError(
+                f"the face detector answered for frame {frame_id}, asked for {frame.frame_id}"
+            )
+        return frame_id, seen
+
+    def _settle(self, look_id: int, look_pts: float) -> float:
+        """Move the horizon: `lookahead_s` behind the look, but never more frames than bounded."""
+        horizon = float("-inf")
+        while self._frames:
+            frame_id, pts = self._frames[0]
+            near = pts > look_pts - self._lookahead_s and frame_id > look_id - MAX_LOOKAHEAD_FRAMES
+            if near:
+                break
+            self._frames.popleft()
+            self._tracker.settle(frame_id)
+            horizon = pts
+        return horizon

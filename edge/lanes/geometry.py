@@ -1,0 +1,73 @@
+"""How a picture is fitted into a detector's input, and boxes back into the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.detection import FloatArray
+from edge.frame import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A picture scaled without distortion into the top left of a width × height input.
+
+    The rest of the input is black. inner_width, inner_height: the part that shows the picture.
+    """
+
+    width: int
+    height: int
+    inner_width: int
+    inner_height: int
+    scale_x: float
+    scale_y: float
+
+    @classmethod
+    def of(cls, width: int, height: int, long_side: int, multiple: int) -> Fit:
+        """Fit a picture into an input with at most about `long_side` px, never enlarging it.
+
+        The input's sides are multiples of `multiple`, as strided networks need.
+        """
+        scale = min(1.0, long_side / max(width, height))
+        inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+        return cls(
+            width=-(-inner_width // multiple) * multiple,
+            height=-(-inner_height // multiple) * multiple,
+            inner_width=inner_width,
+            inner_height=inner_height,
+            scale_x=width / inner_width,
+            scale_y=height / inner_height,
+        )
+
+    def to_picture(self, points: FloatArray) -> FloatArray:
+        """Map x, y pairs in the last axis from input pixels to picture pixels."""
+        pairs = points.shape[-1] // 2
+        factors = np.tile(np.array([self.scale_x, self.scale_y], np.float32), pairs)
+        return points * factors
+
+
+class InputBuffer:
+    """One detector's input tensor, kept from picture to picture."""
+
+    def __init__(self, long_side: int, *, multiple: int, order: tuple[int, int, int]) -> None:
+        """order: which of R, G, B (0, 1, 2) goes into each plane; the rest as for Fit.of."""
+        self._long_side = long_side
+        self._multiple = multiple
+        self._order = order
+        self._size = (0, 0)
+        self._fit = Fit(0, 0, 0, 0, 1.0, 1.0)
+        self._tensor: FloatArray = np.zeros((1, 3, 0, 0), np.float32)
+
+    def load(self, image: Picture) -> tuple[FloatArray, Fit]:
+        """Scale a picture into the tensor, (1, 3, H, W) float32 in 0..255, valid until the next."""
+        if self._size != (image.width, image.height):
+            self._size = (image.width, image.height)
+            self._fit = Fit.of(*self._size, self._long_side, self._multiple)
+            self._tensor = np.zeros((1, 3, self._fit.height, self._fit.width), np.float32)
+        fit = self._fit
+        rgb = image.shrink(fit.inner_width, fit.inner_height)
+        for plane, channel in enumerate(self._order):
+            self._tensor[0, plane, : fit.inner_height, : fit.inner_width] = rgb[channel]
+        return self._tensor, fit

@@ -1,0 +1,84 @@
+"""The interface of a lane and of a detector. To add either, this page is all there is to read.
+
+A detector answers `infer(frame_id, image) -> (frame_id, detections)`: it is given a picture, and
+returns what it saw in full-frame pixels. It may throw, and it may take long: both only ever close
+the gate. A lane decides which pictures the detector sees, and what its answers mean over time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from edge.detection import Detections, FloatArray
+from edge.frame import Frame, Picture
+from edge.motion import Motion
+
+
+class Detector(Protocol):
+    """Finds things of one kind in one picture."""
+
+    def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
+        """Return the frame_id it was given and what it saw there.
+
+        Raises InferenceError (or anything else) when it cannot say what is in the picture.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Consecutive frames since the look before, each with its motion; the last is looked at."""
+
+    frames: tuple[Frame, ...]
+    motions: tuple[Motion, ...]
+
+    @property
+    def look(self) -> Frame:
+        """The frame that the detectors see."""
+        return self.frames[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a lane publishes after a gap.
+
+    horizon: pts in seconds up to which its knowledge is now complete. blind: stretches
+    (start, end) of pts, both inclusive, that it could not judge.
+    """
+
+    horizon: float
+    blind: tuple[tuple[float, float], ...] = ()
+
+
+E = TypeVar("E")
+"""Evidence: what a lane's `look` hands to its `absorb`."""
+
+
+class Lane(Protocol, Generic[E]):
+    """One kind of looking. `look` runs without any lock, the other methods under the worker's."""
+
+    @property
+    def name(self) -> str:
+        """Short name for messages and metrics: faces, plates, text."""
+
+    def enter(self, gap: Gap) -> None:
+        """Take note of new frames, before they are looked at. Quick."""
+
+    def look(self, gap: Gap) -> E:
+        """Run the detectors. The only slow part: it may throw or never return."""
+
+    def absorb(self, gap: Gap, evidence: E | None) -> Findings:
+        """Draw conclusions; None means that looking failed. Quick."""
+
+    def finish(self) -> Findings:
+        """The stream has ended: nothing more will be known."""
+
+    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Boxes to hide in a frame, (N, 4) float32 in pixels, and the track that each is of."""
+
+    def forget(self, before: int) -> None:
+        """Frames before this frame_id have left."""
+
+    @property
+    def found(self) -> int:
+        """Things found so far, each counted once."""

@@ -1,0 +1,220 @@
+"""Runs a lane in a thread of its own, and answers for it when it throws, stalls or dies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edge.detection import FloatArray
+from edge.lanes.lane import Findings, Gap, Lane
+
+_log = logging.getLogger(__name__)
+
+QUEUE_GAPS = 4
+"""Gaps that may wait to be looked at. A file's reader waits when they are reached."""
+MAX_FAILURES = 3
+"""Stalls in a row after which a lane is given up: every one leaves a thread behind that cannot be
+ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEvent:
+    """Something that closed the gate. `reason` has no private content."""
+
+    lane: str
+    start: float
+    end: float
+    reason: str
+
+
+class LaneWorker:
+    """One lane, its thread and its queue. Methods may be called from any thread.
+
+    on_findings(lane name, findings) and on_event(event) are called with no lock of this class
+    held. A lane that throws leaves that gap unjudged and goes on. One that does not answer within
+    stall_timeout_s is left behind in its thread, the gap stays unjudged, and a lane with fresh
+    detectors from `revive` goes on in a new thread. After MAX_FAILURES of those in a row, or when
+    anything but the detectors fails, the lane is dead: it is blind from there on.
+    """
+
+    def __init__(
+        self,
+        lane: Lane[Any],
+        *,
+        on_findings: Callable[[str, Findings], None],
+        on_event: Callable[[LaneEvent], None],
+        stall_timeout_s: float,
+        revive: Callable[[Lane[Any]], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = lane.name
+        self._lane = lane
+        self._on_findings, self._on_event = on_findings, on_event
+        self._stall_timeout_s = stall_timeout_s
+        self._revive = revive
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._queue: deque[Gap] = deque()
+        self._busy: Gap | None = None
+        self._busy_since = 0.0
+        self._generation = 0
+        self._failures = 0
+        self._ending = False
+        self._dead = False
+        self._judged_to = float("-inf")
+        self.busy_s = 0.0
+        self.cpu_s = 0.0
+        self.gaps = 0
+
+    def start(self) -> None:
+        """Start looking."""
+        self._spawn()
+
+    def submit(self, gap: Gap, give_up: Callable[[], bool]) -> None:
+        """Queue a gap; waits while the queue is full, unless `give_up` says to stop."""
+        with self._changed:
+            while len(self._queue) >= QUEUE_GAPS and not self._dead:
+                if give_up():
+                    return
+                self._changed.wait(0.05)
+            if not self._dead:
+                self._queue.append(gap)
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """No more gaps will come: finish the queue, then publish the last findings."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Drop what is queued and let the thread go. Nothing more is published."""
+        with self._changed:
+            self._generation += 1
+            self._queue.clear()
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Notice a stall. To be called now and then by whoever waits for the lane."""
+        with self._changed:
+            gap = self._busy
+            if gap is None or self._clock() - self._busy_since < self._stall_timeout_s:
+                return
+            self._generation += 1  # whatever the old thread says from now on is not heard
+            self._busy = None
+            self._failures += 1
+            reason = f"the detector did not answer for {self._stall_timeout_s:g} s"
+            given_up = self._failures >= MAX_FAILURES or not self._renew()
+            if not given_up:
+                findings = self._lane.absorb(gap, None)
+        if given_up:
+            self._die(f"{reason}, {self._failures} times; it was given up")
+            return
+        self._publish(findings, reason)
+        self._spawn()
+
+    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """What the lane wants hidden in a frame."""
+        with self._changed:
+            return self._lane.regions(frame_id)
+
+    def forget(self, before: int) -> None:
+        """Frames before this frame_id have left."""
+        with self._changed:
+            self._lane.forget(before)
+
+    @property
+    def found(self) -> int:
+        """Things found so far."""
+        with self._changed:
+            return self._lane.found
+
+    def _renew(self) -> bool:
+        """Give the lane fresh detectors: the old ones are still busy in the stuck thread."""
+        if self._revive is None:
+            return False
+        try:
+            self._revive(self._lane)
+        except Exception as error:  # noqa: BLE001 - then the lane is given up: the gate stays shut
+            _log.warning("the %s lane could not be rebuilt: %s", self.name, error)
+            return False
+        return True
+
+    def _spawn(self) -> None:
+        # A daemon: a stuck detector must not keep the process from ending.
+        thread = threading.Thread(
+            target=self._run, args=(self._generation,), name=f"lane-{self.name}", daemon=True
+        )
+        thread.start()
+
+    def _run(self, generation: int) -> None:
+        try:
+            while self._step(generation):
+                pass
+        except Exception as error:  # noqa: BLE001 - the lane is blind from here on
+            _log.debug("the %s lane died", self.name, exc_info=True)
+            with self._changed:
+                current = generation == self._generation
+            if current:
+                self._die(f"the lane failed: {type(error).__name__}")
+
+    def _step(self, generation: int) -> bool:
+        """Look at one gap. Return False when there is nothing left to do."""
+        with self._changed:
+            while not self._queue and not self._ending and generation == self._generation:
+                self._changed.wait()
+            if generation != self._generation or self._dead:
+                return False
+            if not self._queue:
+                gap, findings = None, self._lane.finish()
+            else:
+                gap = self._busy = self._queue.popleft()
+                self._busy_since = self._clock()
+                self._lane.enter(gap)
+            self._changed.notify_all()
+        if gap is None:
+            self._publish(findings, "")
+            return False
+        begun, cpu = time.perf_counter(), time.thread_time()
+        evidence, reason = None, ""
+        try:
+            evidence = self._lane.look(gap)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it was, this gap is unjudged. The message may come from a third party, so
+            # only its kind is told to the user.
+            reason = f"the detector failed: {type(error).__name__}"
+            _log.debug("the %s lane could not look", self.name, exc_info=True)
+        with self._changed:
+            if generation != self._generation:
+                return False
+            self._busy = None
+            self._failures = 0
+            self.gaps += 1
+            self.busy_s += time.perf_counter() - begun
+            self.cpu_s += time.thread_time() - cpu
+            findings = self._lane.absorb(gap, evidence)
+        self._publish(findings, reason)
+        return True
+
+    def _publish(self, findings: Findings, reason: str) -> None:
+        self._judged_to = max(self._judged_to, findings.horizon)
+        self._on_findings(self.name, findings)
+        for start, end in findings.blind:
+            self._on_event(LaneEvent(self.name, start, end, reason or "no look at both ends"))
+
+    def _die(self, reason: str) -> None:
+        """Blind for ever from the horizon on: no later look confirms what was last seen."""
+        start = self._judged_to
+        with self._changed:
+            self._dead = True
+            self._generation += 1
+            self._queue.clear()
+            self._changed.notify_all()
+        infinity = float("inf")
+        self._on_findings(self.name, Findings(infinity, ((start, infinity),)))
+        self._on_event(LaneEvent(self.name, start, infinity, reason))

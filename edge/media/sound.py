@@ -1,0 +1,141 @@
+"""Sound that has to be encoded anew: decoded, made gapless, resampled, encoded, in sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.stream import Stream
+from numpy.typing import NDArray
+
+TOLERANCE_S = 0.020
+"""Timestamps may stray this far from the samples counted (containers round to 1 ms) before
+silence is put in or sound is cut: one frame at 50 fps."""
+
+
+class Gapless:
+    """Says where silence fills a hole and what an overlap costs, so that samples are time."""
+
+    def __init__(self, rate: int, start_s: float) -> None:
+        """rate: samples per second. start_s: when the first sample is heard."""
+        self.rate = rate
+        self.start_s = start_s
+        self.count = 0
+
+    @property
+    def end_s(self) -> float:
+        """When the next sample is heard."""
+        return self.start_s + self.count / self.rate
+
+    def place(self, pts_s: float, samples: int) -> tuple[int, int]:
+        """Return (samples of silence to put before, samples to cut from the front)."""
+        missing = round((pts_s - self.start_s) * self.rate) - self.count
+        within = abs(missing) <= TOLERANCE_S * self.rate
+        silence = 0 if within else max(0, missing)
+        cut = 0 if within else min(samples, max(0, -missing))
+        self.count += silence + samples - cut
+        return silence, cut
+
+
+class SoundTranscoder:
+    """From packets of a source's sound stream to packets of an encoder."""
+
+    def __init__(self, decoder: AudioCodecContext, target: AudioStream) -> None:
+        """target: a stream whose encoder is open."""
+        self.damage = 0
+        """Packets that could not be decoded; silence is heard in their place."""
+        self._decoder = decoder
+        self._target = target
+        self._gapless: Gapless | None = None
+        self._resampler: AudioResampler | None = None
+        self._setup: tuple[str, str, int] | None = None
+        self._next = 0
+
+    def encode(self, packet: Packet[Stream] | None) -> Iterator[Packet[Stream]]:
+        """Yield what the encoder gives for one packet; None flushes everything."""
+        frames: list[AudioFrame] = []
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.EOFError:
+            pass
+        except av.error.InvalidDataError:
+            self.damage += 1
+        for frame in frames:
+            yield from self._encode_frame(frame)
+        if packet is None:
+            yield from self._drain()
+            yield from cast("list[Packet[Stream]]", self._target.encode(None))
+
+    def _encode_frame(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
+        rate = frame.sample_rate
+        setup = (frame.format.name, frame.layout.name, rate)
+        if setup != self._setup:
+            yield from self._begin(setup, frame)
+        assert self._gapless is not None
+        pts_s = frame.time if frame.time is not None else self._gapless.end_s
+        silence, cut = self._gapless.place(pts_s, frame.samples)
+        while silence:
+            piece = min(silence, rate)  # a second at a time, however long the hole
+            silence -= piece
+            yield from self._push(_silence(frame, piece))
+        if cut < frame.samples:
+            yield from self._push(_without(frame, cut))
+
+    def _begin(self, setup: tuple[str, str, int], frame: AudioFrame) -> Iterator[Packet[Stream]]:
+        """Start with sound of another rate, layout or format than before."""
+        yield from self._drain()
+        context = self._target.codec_context
+        first = self._gapless is None
+        start_s = self._gapless.end_s if self._gapless is not None else frame.time or 0.0
+        self._gapless = Gapless(frame.sample_rate, start_s)
+        self._setup = setup
+        if first:
+            self._next = round(start_s * context.sample_rate)
+
+    def _push(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
+        context = self._target.codec_context
+        if self._resampler is None:
+            self._resampler = AudioResampler(context.format, context.layout, context.sample_rate)
+        yield from self._encode_resampled(self._resampler.resample(frame))
+
+    def _drain(self) -> Iterator[Packet[Stream]]:
+        if self._resampler is not None:
+            # One that has nothing to do hands the None back.
+            rest = [frame for frame in self._resampler.resample(None) if frame]
+            yield from self._encode_resampled(rest)
+        self._resampler = None
+
+    def _encode_resampled(self, frames: list[AudioFrame]) -> Iterator[Packet[Stream]]:
+        context = self._target.codec_context
+        for frame in frames:
+            frame.pts = self._next
+            frame.time_base = Fraction(1, context.sample_rate)
+            self._next += frame.samples
+            yield from cast("list[Packet[Stream]]", self._target.encode(frame))
+
+
+def _silence(like: AudioFrame, samples: int) -> AudioFrame:
+    samples_like = like.to_ndarray()
+    step = 1 if like.format.is_planar else like.layout.nb_channels
+    middle = 128 if samples_like.dtype == np.uint8 else 0
+    return _frame(like, np.full((len(samples_like), samples * step), middle, samples_like.dtype))
+
+
+def _without(frame: AudioFrame, cut: int) -> AudioFrame:
+    """Return a frame without its first samples, and without its side data and metadata."""
+    step = 1 if frame.format.is_planar else frame.layout.nb_channels
+    return _frame(frame, np.ascontiguousarray(frame.to_ndarray()[:, cut * step :]))
+
+
+def _frame(like: AudioFrame, samples: NDArray[np.generic]) -> AudioFrame:
+    made = AudioFrame.from_ndarray(samples, like.format.name, like.layout.name)  # type: ignore[arg-type]
+    made.sample_rate = like.sample_rate
+    return made

@@ -1,0 +1,283 @@
+"""One stream from source to sink. READ FIRST.
+
+Three threads, with everything between them bounded:
+
+    reader   source → motion → scheduler ──────────► delay line
+                                   │ gaps                │
+    lanes    look (detect) → track → findings → gate     │
+                                                 │       ▼
+    writer   (the caller's thread)               └─► release → sink
+
+The reader waits while the delay line is full: a file never drops a frame. The writer takes the
+oldest frame when the gate lets it go, and never before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge.delay import DelayLine, Gate, Judgement, Verdict
+from edge.detection import FloatArray
+from edge.frame import Frame
+from edge.lanes.faces import MAX_LOOKAHEAD_FRAMES
+from edge.lanes.lane import Findings, Gap
+from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.motion import Motion, MotionEstimator
+from edge.release import Cleared, Releaser
+from edge.schedule import MAX_GAP_FRAMES, Cadence, Scheduler
+from edge.stats import StageTime, Stats
+
+_log = logging.getLogger(__name__)
+
+MAX_LINE_FRAMES = 2 * (MAX_LOOKAHEAD_FRAMES + MAX_GAP_FRAMES)
+"""Frames in the delay line at most. A verdict needs half of them, so it cannot lock up; at 1080p
+they take 470 MB."""
+_WAIT_S = 0.1
+"""How often waiting threads look whether something has stalled or ended."""
+_FORGET_EVERY = 32
+
+
+class Sound(Protocol):
+    """A piece of sound with its place in time."""
+
+    @property
+    def pts(self) -> float:
+        """Seconds from the source's start."""
+
+
+class Source(Protocol):
+    """Gives out frames and sound in order."""
+
+    def read(self) -> Iterator[Any]:
+        """Yield Frame and Sound items; ends with the stream."""
+
+
+class Sink(Protocol):
+    """Takes cleared pictures, and sound."""
+
+    def write_frame(self, picture: Any, ticks: int) -> None:
+        """Take the next picture."""
+
+    def write_sound(self, sound: Any) -> None:
+        """Take the next piece of sound."""
+
+
+WorkerFactory = Callable[[Callable[[str, Findings], None], Callable[[LaneEvent], None]], LaneWorker]
+"""Makes a lane's worker, given where findings and events go."""
+
+
+class Pipeline:
+    """Runs one stream once: `run` returns when all that was read has left, cleared."""
+
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink,
+        workers: Sequence[WorkerFactory],
+        releaser: Releaser,
+        *,
+        size: tuple[int, int],
+        cadence: Cadence,
+        delay_s: float,
+        on_frame: Callable[[Stats], None] | None = None,
+        on_look: Callable[[Frame, FloatArray, Sequence[int]], None] | None = None,
+    ) -> None:
+        """on_frame: called after every frame that left. on_look: called with every frame before
+        it is redacted, and its boxes; for debugging."""
+        self._source, self._sink, self._releaser = source, sink, releaser
+        self._workers = [make(self._take_findings, self._take_event) for make in workers]
+        self._gate = Gate(worker.name for worker in self._workers)
+        self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES)
+        self._sound: deque[Sound] = deque()
+        self._scheduler = Scheduler(cadence, *size)
+        self._on_frame = on_frame
+        self._on_look = on_look
+        self._changed = threading.Condition()
+        self._reading = True
+        self._stopping = False
+        self._abandoned = False
+        self._failure: BaseException | None = None
+        self.stats = Stats()
+
+    def run(self) -> Stats:
+        """Run to the end of the source, or until stopped. Raises what the source or sink raise."""
+        reader = threading.Thread(target=self._read, name="reader", daemon=True)
+        for worker in self._workers:
+            worker.start()
+        reader.start()
+        try:
+            while (released := self._next()) is not None:
+                frame, judgement, sound = released
+                self._write(frame, judgement, sound)
+            if not self._stopping and self._failure is None:
+                for item in self._sound:
+                    self._sink.write_sound(item)
+        finally:
+            self.stop()
+            for worker in self._workers:
+                worker.stop()
+            reader.join()
+            self._close_books()
+        if self._failure is not None:
+            raise self._failure
+        return self.stats
+
+    def stop(self) -> None:
+        """Read no further; what was read still leaves. May be called from a signal handler."""
+        self._stopping = True
+
+    def abandon(self) -> None:
+        """Stop, and let nothing more leave: what waits for a verdict is dropped."""
+        self._stopping = self._abandoned = True
+
+    # -- reader ------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            self._read_all()
+        except BaseException as error:  # noqa: BLE001 - handed to the writer's thread
+            self._failure = error
+        finally:
+            for worker in self._workers:
+                worker.end()
+            with self._changed:
+                self._reading = False
+                self._changed.notify_all()
+
+    def _read_all(self) -> None:
+        estimator = MotionEstimator()
+        pending: list[tuple[Frame, Motion]] = []
+        items = iter(self._source.read())
+        while True:
+            with self.stats.timed("decode"):
+                item = next(items, None)
+            if item is None or self._stopping:
+                break
+            if not isinstance(item, Frame):
+                with self._changed:
+                    self._sound.append(item)
+                continue
+            with self.stats.timed("motion"):
+                motion = estimator.step(item.picture.luma)
+            self.stats.frames_in += 1
+            self.stats.cuts += motion.cut
+            if motion.cut and pending:
+                self._submit(pending)  # the last frame before the cut
+                pending = []
+            look = self._scheduler.decide(item.pts, motion)
+            self._enqueue(item)
+            pending.append((item, motion))
+            if look:
+                self._submit(pending)
+                pending = []
+        if pending:
+            self._submit(pending)
+
+    def _enqueue(self, frame: Frame) -> None:
+        with self._changed:
+            while self._line.full and not self._abandoned:
+                self._changed.wait(_WAIT_S)
+            if not self._abandoned:
+                self._line.append(frame)
+                self._changed.notify_all()
+
+    def _submit(self, pending: list[tuple[Frame, Motion]]) -> None:
+        gap = Gap(tuple(f for f, _ in pending), tuple(m for _, m in pending))
+        for worker in self._workers:
+            worker.submit(gap, lambda: self._abandoned)
+
+    # -- lanes -------------------------------------------------------------------------------
+
+    def _take_findings(self, lane: str, findings: Findings) -> None:
+        with self._changed:
+            for start, end in findings.blind:  # before the horizon: it may lie beyond them
+                self._gate.blind(lane, start, end)
+            self._gate.advance(lane, findings.horizon)
+            self._changed.notify_all()
+
+    def _take_event(self, event: LaneEvent) -> None:
+        self.stats.note(f"{event.lane}: {event.reason}")
+        _log.debug("%s: blind from %.2f to %.2f s: %s", event.lane, event.start, event.end,
+                   event.reason)  # fmt: skip
+
+    # -- writer ------------------------------------------------------------------------------
+
+    def _next(self) -> tuple[Frame, Judgement, list[Sound]] | None:
+        """Wait for the oldest frame's verdict. Return it with the sound that goes before it."""
+        while True:
+            with self._changed:
+                frame = self._line.oldest()
+                if self._abandoned or (frame is None and not self._reading):
+                    return None
+                if frame is not None:
+                    judgement = self._gate.judge(frame.pts)
+                    if judgement.verdict is not Verdict.WAIT:
+                        self._line.pop()
+                        sound = self._sound_until(frame.pts)
+                        self._changed.notify_all()
+                        return frame, judgement, sound
+                self._changed.wait(_WAIT_S)
+            for worker in self._workers:
+                worker.check()
+
+    def _sound_until(self, pts: float) -> list[Sound]:
+        due = []
+        while self._sound and self._sound[0].pts <= pts:
+            due.append(self._sound.popleft())
+        return due
+
+    def _write(self, frame: Frame, judgement: Judgement, sound: list[Sound]) -> None:
+        stats = self.stats
+        boxes, tracks = self._regions(frame.frame_id)
+        if self._on_look is not None:
+            self._on_look(frame, boxes, tracks)
+        with stats.timed("redact"):
+            cleared = self._releaser.clear(frame, judgement, boxes, tracks)
+        with stats.timed("encode"):
+            for item in sound:
+                self._sink.write_sound(item)
+            self._sink.write_frame(cleared.picture, cleared.ticks)
+        self._count(frame, judgement, cleared)
+        if frame.frame_id % _FORGET_EVERY == 0:
+            with self._changed:
+                self._gate.forget(frame.pts)
+            for worker in self._workers:
+                worker.forget(frame.frame_id)
+        if self._on_frame is not None:
+            self._on_frame(stats)
+
+    def _regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        answers = [worker.regions(frame_id) for worker in self._workers]
+        if not answers:
+            return np.zeros((0, 4), np.float32), []
+        boxes = np.concatenate([boxes for boxes, _ in answers])
+        return boxes, [track for _, tracks in answers for track in tracks]
+
+    def _count(self, frame: Frame, judgement: Judgement, cleared: Cleared) -> None:
+        stats = self.stats
+        if cleared.masked:
+            if cleared.broken:
+                stats.note("redaction: it failed in a frame")
+            stats.count_masked(frame.pts, judgement.lanes or ("redaction",))
+        stats.frames_out += 1
+        stats.regions += cleared.regions
+        stats.frames_with_regions += bool(cleared.regions)
+        stats.pts_out = frame.pts
+        stats.found = {worker.name: worker.found for worker in self._workers}
+
+    def _close_books(self) -> None:
+        stats = self.stats
+        stats.seconds = time.perf_counter() - stats.started
+        for worker in self._workers:
+            stats.stages[f"look: {worker.name}"] = StageTime(
+                worker.gaps, worker.busy_s, worker.cpu_s
+            )
+        stats.looks = sum(worker.gaps for worker in self._workers)
+        stats.found = {worker.name: worker.found for worker in self._workers}

@@ -1,0 +1,1 @@
+"""Redaction: what is done to a region (effects), and how (cpu)."""

@@ -1,0 +1,99 @@
+"""The last step before the encoder: a judged frame becomes a cleared one, or nothing does.
+
+Only Cleared pictures are handed to a sink, and only Releaser makes them, from a verdict. When the
+redaction of single regions fails, the whole picture is masked; when that fails too, there is no
+cleared picture and the error goes up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edge.delay import Judgement, Verdict
+from edge.detection import FloatArray
+from edge.frame import Frame, Picture, Planes
+
+_log = logging.getLogger(__name__)
+_LINE_LUMA = 235
+
+
+class Redactor(Protocol):
+    """Edits planes in place. Both methods may raise."""
+
+    def redact(self, planes: Planes, boxes: FloatArray) -> None:
+        """Hide the boxes, (N, 4) unpadded luma pixels."""
+
+    def mask_whole(self, planes: Planes) -> None:
+        """Make the whole picture unrecognisable."""
+
+
+class Overlay(Protocol):
+    """Something written onto every outgoing picture."""
+
+    def apply(self, planes: Planes) -> None:
+        """Edit planes in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A picture that may leave the box.
+
+    regions: how many were hidden. masked: the whole picture was. broken: it was because hiding
+    its regions failed, not because a lane was late or blind.
+    """
+
+    picture: Picture
+    ticks: int
+    regions: int = 0
+    masked: bool = False
+    broken: bool = False
+
+
+class Releaser:
+    """Carries out verdicts."""
+
+    def __init__(
+        self, redactor: Redactor, *, overlay: Overlay | None = None, show_boxes: bool = False
+    ) -> None:
+        self._redactor = redactor
+        self._overlay = overlay
+        self._show_boxes = show_boxes
+
+    def clear(
+        self, frame: Frame, judgement: Judgement, boxes: FloatArray, tracks: Sequence[int]
+    ) -> Cleared:
+        """Redact or mask a frame. Raises ValueError for a frame that has to wait."""
+        if judgement.verdict is Verdict.WAIT:
+            raise ValueError(f"frame {frame.frame_id} has not been judged")
+        masked = judgement.verdict is Verdict.MASK
+        broken = False
+        if not masked and len(boxes):
+            try:
+                self._redactor.redact(frame.picture.edit(), boxes)
+            except Exception as error:  # noqa: BLE001 - part of it may be hidden, part not
+                _log.warning("a frame was masked: its redaction failed: %s", type(error).__name__)
+                _log.debug("redaction failed", exc_info=True)
+                masked = broken = True
+        if masked:
+            self._redactor.mask_whole(frame.picture.edit())
+        elif self._show_boxes and len(boxes):
+            draw_boxes(frame.picture.edit().y, boxes, tracks)
+        if self._overlay is not None:
+            self._overlay.apply(frame.picture.edit())
+        regions = 0 if masked else len(boxes)
+        return Cleared(frame.picture, frame.ticks, regions, masked, broken)
+
+
+def draw_boxes(luma: np.ndarray, boxes: FloatArray, tracks: Sequence[int]) -> None:
+    """Outline boxes, with the number of the track each is of, on a luma plane."""
+    for box, track in zip(boxes, tracks, strict=True):
+        x1, y1, x2, y2 = (round(float(v)) for v in np.clip(box, -(2**14), 2**14))
+        cv2.rectangle(luma, (x1, y1), (x2, y2), _LINE_LUMA, 2)
+        cv2.putText(luma, str(track), (x1, max(12, y1 - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
+                    _LINE_LUMA, 1, cv2.LINE_AA)  # fmt: skip

@@ -1,0 +1,294 @@
+"""From settings and two file names to a finished run: models, pipeline, summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edge.config import Settings
+from edge.detection import FloatArray
+from edge.doctor import store_of
+from edge.errors import ExitCode, SinkError
+from edge.fetch import Progress, ignore_progress
+from edge.frame import Frame
+from edge.inference.onnx import OnnxEngine
+from edge.lanes.faces import FaceLane
+from edge.lanes.families import face_family
+from edge.lanes.lane import Detector, Findings, Lane
+from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.media.codecs import AudioPolicy, VideoSettings
+from edge.media.sink import FileSink
+from edge.media.source import FileSource
+from edge.pipeline import Pipeline, WorkerFactory
+from edge.redact.cpu import CpuRedactor
+from edge.redact.effects import Effect, RedactionStyle, Shape
+from edge.redact.watermark import Watermark
+from edge.release import Releaser, draw_boxes
+from edge.schedule import Cadence
+from edge.stats import Stats
+from edge.track import TrackerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class FaceModel:
+    """A face model that was chosen, loaded and understood. `make` gives a detector of its own."""
+
+    name: str
+    family: str
+    conf: float
+    make: Callable[[], Detector]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Choices of one run that are not settings of a stream."""
+
+    overwrite: bool = False
+    show_boxes: bool = False
+    debug_frames: Path | None = None
+    """Folder in which looked-at frames are stored, NOT redacted."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a run went."""
+
+    output: Path
+    complete: bool
+    """False where it was interrupted: the output is playable and has its partial name."""
+    model: str
+    stats: Stats
+    warnings: list[str] = field(default_factory=list)
+    damaged: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command returns: the first of these that holds."""
+        if not self.complete:
+            return ExitCode.INTERRUPTED
+        if self.stats.frames_masked:
+            return ExitCode.MASKED
+        return ExitCode.DAMAGED if self.damaged else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all as plain data, for JSON."""
+        return {
+            "output": str(self.output),
+            "complete": self.complete,
+            "model": self.model,
+            "exit_code": int(self.exit_code),
+            "warnings": self.warnings,
+            **self.stats.as_dict(),
+        }
+
+
+def load_face_model(settings: Settings, progress: Progress = ignore_progress) -> FaceModel | None:
+    """Choose, fetch and load the face model; None where faces are switched off.
+
+    Raises ModelError.
+    """
+    face = settings.video.models.face
+    if not face.enabled:
+        return None
+    resolved = store_of(settings).resolve(face.model, settings.models.fetch, progress)
+    data = resolved.read_bytes()
+    family = face_family(resolved.family, data, resolved.name)
+    prepared = family.prepare(data, resolved.name)
+    conf = family.conf if face.conf is None else face.conf
+    weakest = TrackerSettings(conf=conf).weak
+
+    def make() -> Detector:
+        engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
+        return family.build(engine, input_size=face.input_size, weakest=weakest)
+
+    make()  # a model that cannot be loaded is told of before anything is written
+    return FaceModel(resolved.name, family.name, conf, make)
+
+
+class Run:
+    """One file to one file. Create it (which checks everything), `execute` it once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: str | Path,
+        output: str | Path,
+        model: FaceModel | None,
+        *,
+        options: RunOptions | None = None,
+        on_frame: Callable[[Stats], None] | None = None,
+    ) -> None:
+        """Open source and output. Raises SourceError or SinkError."""
+        options = options or RunOptions()
+        cv2.setNumThreads(1)  # OpenCV's pool fights the decoder and the encoder for cores
+        self._model = model
+        self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
+        self.source = FileSource(source)
+        try:
+            self._sink = FileSink(
+                output,
+                self.source.info,
+                _video_settings(settings),
+                AudioPolicy.DROP if settings.audio.without_lane == "drop" else AudioPolicy.KEEP,
+                overwrite=options.overwrite,
+            )
+        except BaseException:
+            self.source.close()
+            raise
+        info = self.source.info
+        self.pipeline = Pipeline(
+            self.source,
+            self._sink,
+            [_face_worker(settings, model, info.width, info.height)] if model else [],
+            Releaser(
+                CpuRedactor(_style(settings)),
+                overlay=Watermark(info.width, info.height) if settings.blur.watermark else None,
+                show_boxes=options.show_boxes,
+            ),
+            size=(info.width, info.height),
+            cadence=Cadence(
+                settings.scheduler.target_fps,
+                settings.scheduler.max_fps,
+                settings.scheduler.max_travel,
+            ),
+            delay_s=settings.delay.seconds,
+            on_frame=on_frame,
+            on_look=self._debug.save if self._debug else None,
+        )
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End early, with a playable file. A second call drops what still waits for a verdict."""
+        if self._stopped:
+            self.pipeline.abandon()
+        self._stopped = True
+        self.pipeline.stop()
+
+    def execute(self) -> Summary:
+        """Run to the end. Raises SourceError or SinkError; nothing is left under the final name."""
+        try:
+            stats = self.pipeline.run()
+            output = self._sink.interrupt() if self._stopped else self._sink.finish()
+        except BaseException:
+            self._sink.abort()
+            raise
+        finally:
+            self.source.close()
+        name = self._model.name if self._model else "none"
+        summary = Summary(output, not self._stopped, name, stats)
+        self._judge_source(summary)
+        return summary
+
+    def _judge_source(self, summary: Summary) -> None:
+        source, warn = self.source, summary.warnings.append
+        for note in source.notes:
+            warn(note)
+        for stream in source.info.dropped:
+            warn(f"not passed on: {stream}")
+        if source.repaired:
+            warn(f"{source.repaired} timestamps were missing or out of order and were repaired")
+        if self._model is None:
+            warn("no lane looks at the picture: faces are visible (video.models.face.enabled)")
+        if self._sink.sound != "none":
+            warn("sound was passed on unheard: this version does not listen for private words "
+                 "(audio.without_lane: drop removes it)")  # fmt: skip
+        if not summary.complete:
+            return
+        if source.damage or source.concealed:
+            summary.damaged = True
+            warn(f"the source is damaged: {source.damage} packets could not be read, "
+                 f"{source.concealed} frames are incomplete")  # fmt: skip
+        if source.truncated:
+            summary.damaged = True
+            warn("the source ends before the length that it announces: it was cut off")
+        if self._sink.sound_damage:
+            summary.damaged = True
+            warn(f"{self._sink.sound_damage} packets of sound could not be decoded")
+
+
+class DebugFrames:
+    """Stores frames as they came in, with the boxes that were found. The opposite of privacy."""
+
+    def __init__(self, folder: Path) -> None:
+        """Create the folder, readable by its owner only. Raises SinkError."""
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(
+                f"the folder for debug frames {folder} cannot be made: {error.strerror}. "
+                f"Choose another one."
+            ) from error
+
+    def save(self, frame: Frame, boxes: FloatArray, tracks: Sequence[int]) -> None:
+        """Store one frame as JPEG. Raises SinkError."""
+        picture = frame.picture
+        rgb = picture.shrink(picture.width, picture.height)
+        bgr = rgb[::-1].transpose(1, 2, 0).copy()
+        draw_boxes(bgr, boxes, tracks)
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+        path = self._folder / f"{frame.frame_id:08d}.jpg"
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+                f.write(data)
+        except OSError as error:
+            raise SinkError(
+                f"debug frame {path} cannot be written: {error.strerror}. "
+                f"Free some space, or leave out --save-debug-frames."
+            ) from error
+
+
+def _face_worker(settings: Settings, model: FaceModel, width: int, height: int) -> WorkerFactory:
+    stable = settings.stabilization
+    lane = FaceLane(
+        model.make(),
+        TrackerSettings(model.conf, stable.k_confirm, stable.k_hold, stable.iou_thresh),
+        width,
+        height,
+        lookahead_s=stable.lookahead_s,
+        refine=settings.scheduler.refine,
+    )
+
+    def revive(_: Lane[Any]) -> None:
+        lane.renew(model.make())
+
+    def factory(
+        on_findings: Callable[[str, Findings], None], on_event: Callable[[LaneEvent], None]
+    ) -> LaneWorker:
+        return LaneWorker(
+            lane,
+            on_findings=on_findings,
+            on_event=on_event,
+            stall_timeout_s=settings.delay.stall_timeout_s,
+            revive=revive,
+        )
+
+    return factory
+
+
+def _video_settings(settings: Settings) -> VideoSettings:
+    encoder = settings.video.encoder
+    return VideoSettings(
+        codec=encoder.codec,
+        preset=encoder.preset,
+        crf=encoder.rate_factor,
+        bitrate=encoder.bitrate,
+        keyframe_interval_s=encoder.keyframe_interval_s,
+        threads=encoder.threads,
+    )
+
+
+def _style(settings: Settings) -> RedactionStyle:
+    blur = settings.blur
+    return RedactionStyle(
+        effect=Effect(blur.type),
+        shape=Shape(blur.shape),
+        pad=blur.pad,
+        min_pad_px=blur.min_pad_px,
+        cells=blur.cells,
+    )

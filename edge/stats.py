@@ -1,0 +1,98 @@
+"""What one stream has done so far: counters, stage times, masked stretches. No private content."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class StageTime:
+    """Time one stage has taken: calls, wall seconds, CPU seconds of its own thread."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Frames that left masked whole: pts of the first and the last, and why."""
+
+    start: float
+    end: float
+    frames: int
+    lanes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters of one stream. Each field is written by one thread only."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_with_regions: int = 0
+    regions: int = 0
+    frames_masked: int = 0
+    cuts: int = 0
+    looks: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    pts_out: float = 0.0
+    stretches: list[Stretch] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    """Why gates closed, one line each, repetitions left out."""
+    stages: dict[str, StageTime] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        begun, cpu = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            spent = self.stages.setdefault(stage, StageTime())
+            spent.calls += 1
+            spent.seconds += time.perf_counter() - begun
+            spent.cpu_s += time.thread_time() - cpu
+
+    def count_masked(self, pts: float, lanes: tuple[str, ...]) -> None:
+        """Note a frame that left masked whole; neighbours become one stretch."""
+        self.frames_masked += 1
+        last = self.stretches[-1] if self.stretches else None
+        if last and last.lanes == lanes and last.end == self.pts_out:
+            last.end = pts
+            last.frames += 1
+        else:
+            self.stretches.append(Stretch(pts, pts, 1, lanes))
+
+    def note(self, reason: str) -> None:
+        """Remember why a gate closed."""
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+    @property
+    def fps(self) -> float:
+        """Frames out per second of wall time so far."""
+        elapsed = self.seconds or time.perf_counter() - self.started
+        return self.frames_out / elapsed if elapsed > 0 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all counters as plain data, for JSON."""
+        data = asdict(self)
+        del data["started"]
+        data["fps"] = self.fps
+        data["peak_memory_bytes"] = peak_memory_bytes()
+        return data
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident set of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB

@@ -1,0 +1,361 @@
+"""Tracks: detections of a few looked-at frames joined into boxes for every frame between them.
+
+Pure. The tracker is told of every frame's motion, and of what was seen in those frames that were
+looked at. It paints boxes onto frames, and only ever adds: between two sightings the hull of what
+both ends say, carried along the camera's motion; before the first and after the last sighting the
+carried box, further while it is entering or leaving over the picture's border.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detection import Detections, FloatArray, iou_matrix
+from edge.motion import IDENTITY, Matrix, Motion, compose, invert, move_boxes
+
+Box = NDArray[np.float64]
+
+_FAR_MATCH_SIZES = 1.5
+"""How far a thing may have moved against the camera between two looks, in its own sizes, to be
+taken for the same one when no box overlaps: a quick walker crossing at 4 looks a second."""
+_SIZE_RATIO = 1.6
+"""Largest ratio of sizes of two sightings that are joined over such a distance."""
+_SURE = 0.65
+"""Score of a single sighting that needs no second one. Measured on street and corridor clips:
+no false alarm of YuNet or CenterFace that lasted for one look only scored higher."""
+_WEAK_OF_CONF = 0.5
+"""Detections down to this share of `conf` may prolong a track, but never make one."""
+_BORDER_FRAMES = 60
+"""How long a box is carried while it is cut by the border: two seconds at 30 fps, the time in
+which a slow pan brings a face from cut (where detectors miss it) to whole."""
+_MAX_MISSES = 1
+"""Looks in a row that a track may be missed in and still be continued by the next sighting."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """How detections become masks.
+
+    conf: score from which a detection is a sighting. k_confirm: sightings that make a mask.
+    k_hold: frames that a mask stays after the last sighting. iou_thresh: overlap of a carried box
+    with a detection that makes them one thing.
+    """
+
+    conf: float
+    k_confirm: int = 2
+    k_hold: int = 8
+    iou_thresh: float = 0.3
+
+    @property
+    def weak(self) -> float:
+        """Score below which a detection is ignored."""
+        return self.conf * _WEAK_OF_CONF
+
+    @property
+    def sure(self) -> float:
+        """Score that confirms at once."""
+        return max(self.conf, _SURE)
+
+
+@dataclass(slots=True)
+class _Sighting:
+    frame_id: int
+    box: Box
+    score: float
+
+
+@dataclass(slots=True)
+class Track:
+    """One thing over time, within one shot."""
+
+    track_id: int
+    sightings: list[_Sighting] = field(default_factory=list)
+    carried: Box = field(default_factory=lambda: np.zeros(4))
+    """Its box in the newest frame that the tracker was told of a look at."""
+    carried_to: int = -1
+    misses: int = 0
+    coasted_to: int = -1
+    """Newest frame up to which its box was carried forward from the last sighting."""
+    confirmed: bool = False
+    waiting: list[tuple[int, Box]] = field(default_factory=list)
+    """(frame_id, box) that will be painted if it is ever confirmed."""
+
+
+class Tracker:
+    """Tracks of one lane in one stream.
+
+    Call `advance` for every frame in order and `look` for the looked-at ones, also in order, each
+    after its own `advance`. Frames at or before `settled` are never painted again.
+    """
+
+    def __init__(self, settings: TrackerSettings, width: int, height: int) -> None:
+        self._settings = settings
+        self._width, self._height = width, height
+        self._motions: dict[int, Motion] = {}
+        self._tracks: list[Track] = []
+        self._painted: dict[int, list[tuple[int, Box]]] = {}
+        self._last_look = -1
+        self._newest = -1
+        self._next_id = 1
+        self.settled = -1
+        """frame_id up to which (inclusive) all paint is final."""
+        self.confirmed_tracks = 0
+
+    def advance(self, frame_id: int, motion: Motion) -> None:
+        """Tell of the next frame and how the picture moved into it."""
+        self._motions[frame_id] = motion
+        self._newest = frame_id
+
+    def look(self, frame_id: int, seen: Detections) -> None:
+        """Tell what was seen in a frame: matches, paints, and ends tracks."""
+        if self._cut_between(self._last_look, frame_id):
+            self._end_shot(frame_id)
+        here = seen.keep(seen.scores >= self._settings.weak)
+        boxes = here.boxes.astype(np.float64)
+        matched = self._match(frame_id, here)
+        taken = set(matched.values())
+        for track in list(self._tracks):
+            j = matched.get(track.track_id)
+            if j is None:
+                track.misses += 1
+                alive = self._coast(track, frame_id)
+                if track.misses > _MAX_MISSES and not alive:
+                    self._tracks.remove(track)
+                continue
+            sighting = _Sighting(frame_id, boxes[j], float(here.scores[j]))
+            self._paint_between(track, track.sightings[-1], sighting)
+            track.sightings.append(sighting)
+            track.carried, track.misses = sighting.box, 0
+            self._confirm(track)
+        for j in range(len(here)):
+            if j not in taken:
+                self._begin(frame_id, boxes[j], float(here.scores[j]))
+        self._last_look = frame_id
+
+    def settle(self, frame_id: int) -> None:
+        """Declare paint up to frame_id (inclusive) final."""
+        self.settled = max(self.settled, frame_id)
+
+    def finish(self) -> None:
+        """The stream has ended: paint what is still held."""
+        self._end_shot(self._newest + 1)
+
+    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Return the boxes to hide in a frame, (N, 4) float32, and the tracks they belong to."""
+        rows = self._painted.get(frame_id, [])
+        if not rows:
+            return np.zeros((0, 4), np.float32), []
+        return np.array([box for _, box in rows], np.float32), [track for track, _ in rows]
+
+    def forget(self, before: int) -> None:
+        """Drop what is known of frames before frame_id `before`: they have left."""
+        for store in (self._motions, self._painted):
+            for frame_id in [f for f in store if f < before]:
+                del store[frame_id]
+
+    def surprises(self, frame_id: int, seen: Detections) -> bool:
+        """Whether what was seen differs so much from what was expected that a look between pays.
+
+        True when something clearly there appeared or vanished inside the picture, or moved against
+        the camera by more than half its size. Changes nothing.
+        """
+        if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
+            return False
+        here = seen.keep(seen.scores >= self._settings.conf)
+        expected = [t for t in self._tracks if t.misses == 0 and t.confirmed]
+        carried = [self._carry(t.sightings[-1], frame_id) for t in expected]
+        inside = [box for box in carried if box is not None and not self._cut_by_border(box)]
+        boxes = here.boxes.astype(np.float64)
+        clear = [box for box in boxes if not self._cut_by_border(box)]
+        return _unexplained(inside, boxes) or _unexplained(
+            clear, [b for b in carried if b is not None]
+        )
+
+    # -- association -------------------------------------------------------------------------
+
+    def _match(self, frame_id: int, here: Detections) -> dict[int, int]:
+        """Return track_id → index of its detection: by overlap first, then by nearness."""
+        for track in self._tracks:
+            if track.carried_to != frame_id:
+                matrix = self._chain(track.carried_to, frame_id)
+                track.carried = move_boxes(track.carried[None], matrix)[0]
+                track.carried_to = frame_id
+        if not self._tracks or not len(here):
+            return {}
+        carried = np.array([t.carried for t in self._tracks])
+        overlap = iou_matrix(carried.astype(np.float32), here.boxes)
+        matched: dict[int, int] = {}
+        taken: set[int] = set()
+        self._assign(overlap, self._settings.iou_thresh, matched, taken)
+        self._assign(_nearness(carried, here.boxes), 1e-6, matched, taken)
+        return matched
+
+    def _assign(
+        self, value: FloatArray, least: float, matched: dict[int, int], taken: set[int]
+    ) -> None:
+        """Give each track its best free detection, the best pair first (greedy)."""
+        rows, columns = np.nonzero(value >= least)
+        order = np.argsort(-value[rows, columns], kind="stable")
+        for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+            track_id = self._tracks[i].track_id
+            if track_id not in matched and j not in taken:
+                matched[track_id] = j
+                taken.add(j)
+
+    def _begin(self, frame_id: int, box: Box, score: float) -> None:
+        first = _Sighting(frame_id, box, score)
+        track = Track(self._next_id, [first], box, frame_id)
+        self._next_id += 1
+        self._tracks.append(track)
+        self._paint(track, frame_id, box)
+        gap = frame_id - self._last_look if self._last_look >= 0 else 0
+        self._paint_back(track, first, gap)
+        self._confirm(track)
+
+    def _confirm(self, track: Track) -> None:
+        if track.confirmed:
+            return
+        scores = [s.score for s in track.sightings]
+        sightings = sum(score >= self._settings.conf for score in scores)
+        if sightings >= self._settings.k_confirm or max(scores) >= self._settings.sure:
+            track.confirmed = True
+            self.confirmed_tracks += 1
+            waiting, track.waiting = track.waiting, []
+            for frame_id, box in waiting:
+                self._paint(track, frame_id, box)
+
+    def _end_shot(self, next_shot: int) -> None:
+        """Carry what is there to the shot's last frame, and forget it."""
+        for track in self._tracks:
+            self._coast(track, next_shot - 1)
+        self._tracks.clear()
+        self._last_look = -1
+
+    # -- paint -------------------------------------------------------------------------------
+
+    def _paint(self, track: Track, frame_id: int, box: Box) -> None:
+        if frame_id <= self.settled:
+            return
+        if track.confirmed:
+            self._painted.setdefault(frame_id, []).append((track.track_id, box))
+        else:
+            track.waiting.append((frame_id, box))
+
+    def _paint_between(self, track: Track, a: _Sighting, b: _Sighting) -> None:
+        """Paint (a, b]: what both ends say, joined."""
+        forward = self._steps(a.frame_id, b.frame_id)
+        arrived = move_boxes(a.box[None], forward[-1])[0]
+        backward = invert(forward[-1])
+        overlaps = iou_matrix(arrived[None].astype(np.float32), b.box[None].astype(np.float32))
+        near = bool(overlaps[0, 0] >= self._settings.iou_thresh)
+        span = b.frame_id - a.frame_id
+        for k, matrix in enumerate(forward[:-1], start=1):
+            from_a = move_boxes(a.box[None], matrix)[0]
+            from_b = move_boxes(b.box[None], compose(backward, matrix))[0]
+            if near:
+                box = _hull(from_a, from_b)
+            else:
+                # It moved on its own: a straight path, made wider where it is least certain.
+                share = k / span
+                box = (1 - share) * from_a + share * from_b
+                drift = float(np.abs(from_b - from_a).max())
+                slack = 0.5 * drift * share * (1 - share)
+                box = box + np.array([-slack, -slack, slack, slack])
+            self._paint(track, a.frame_id + k, box)
+        self._paint(track, b.frame_id, b.box)
+
+    def _paint_back(self, track: Track, first: _Sighting, frames: int) -> None:
+        """Carry the first sighting into the past: `frames` far, and on while it is entering."""
+        matrix = IDENTITY
+        for k in range(1, max(frames, _BORDER_FRAMES) + 1):
+            left = self._motions.get(first.frame_id - k + 1)
+            if left is None or left.cut:
+                return
+            matrix = compose(matrix, invert(left.matrix))
+            box = move_boxes(first.box[None], matrix)[0]
+            if not self._may_carry(box, k, frames):
+                return
+            self._paint(track, first.frame_id - k, box)
+
+    def _coast(self, track: Track, until: int) -> bool:
+        """Carry the last sighting into the future up to a frame. Return whether it goes on."""
+        last, hold = track.sightings[-1], self._settings.k_hold
+        if track.misses == 1:
+            hold = max(hold, until - last.frame_id)  # nobody has said yet that it is gone
+        matrix = IDENTITY
+        for frame_id in range(last.frame_id + 1, until + 1):
+            motion = self._motions[frame_id]
+            if motion.cut:
+                return False
+            matrix = compose(matrix, motion.matrix)
+            box = move_boxes(last.box[None], matrix)[0]
+            if not self._may_carry(box, frame_id - last.frame_id, hold):
+                return False
+            if frame_id > max(track.coasted_to, last.frame_id):
+                self._paint(track, frame_id, box)
+                track.coasted_to = frame_id
+        return True
+
+    def _may_carry(self, box: Box, frames: int, limit: int) -> bool:
+        """Whether a box may be carried this many frames: longer while the border cuts it."""
+        if self._outside(box):
+            return False
+        return frames <= limit or (frames <= _BORDER_FRAMES and self._cut_by_border(box))
+
+    # -- geometry ----------------------------------------------------------------------------
+
+    def _carry(self, sighting: _Sighting, frame_id: int) -> Box | None:
+        moved = move_boxes(sighting.box[None], self._chain(sighting.frame_id, frame_id))[0]
+        return None if self._outside(moved) else moved
+
+    def _chain(self, start: int, end: int) -> Matrix:
+        return self._steps(start, end)[-1] if end > start else IDENTITY
+
+    def _steps(self, start: int, end: int) -> list[Matrix]:
+        """Transforms from frame `start` to each of start+1 … end."""
+        steps, matrix = [], IDENTITY
+        for frame_id in range(start + 1, end + 1):
+            matrix = compose(matrix, self._motions[frame_id].matrix)
+            steps.append(matrix)
+        return steps
+
+    def _cut_between(self, start: int, end: int) -> bool:
+        return any(self._motions[f].cut for f in range(max(start, 0) + 1, end + 1))
+
+    def _outside(self, box: Box) -> bool:
+        return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= self._width or box[1] >= self._height)
+
+    def _cut_by_border(self, box: Box) -> bool:
+        return bool(box[0] < 0 or box[1] < 0 or box[2] > self._width or box[3] > self._height)
+
+
+def _hull(a: Box, b: Box) -> Box:
+    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
+
+
+def _size(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+
+def _nearness(carried: NDArray[np.floating], boxes: NDArray[np.floating]) -> FloatArray:
+    """1 where centres coincide, down to 0 at _FAR_MATCH_SIZES; 0 where sizes differ: (N, M)."""
+    centre_a, centre_b = (carried[:, :2] + carried[:, 2:]) / 2, (boxes[:, :2] + boxes[:, 2:]) / 2
+    size_a, size_b = _size(carried)[:, None], _size(boxes)[None, :]
+    larger, smaller = np.maximum(size_a, size_b), np.minimum(size_a, size_b)
+    distance = np.linalg.norm(centre_a[:, None] - centre_b[None], axis=2)
+    near = 1 - distance / np.maximum(larger * _FAR_MATCH_SIZES, 1e-6)
+    alike = larger <= smaller * _SIZE_RATIO
+    result: FloatArray = np.where(alike, np.maximum(near, 0), 0).astype(np.float32)
+    return result
+
+
+def _unexplained(these: list[Box], those: list[Box] | NDArray[np.float64]) -> bool:
+    """Whether one of these boxes has none of those within half its size."""
+    for box in these:
+        centre, size = (box[:2] + box[2:]) / 2, _size(box[None])[0]
+        if not any(np.abs((b[:2] + b[2:]) / 2 - centre).max() <= size / 2 for b in those):
+            return True
+    return False

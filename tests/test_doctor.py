@@ -1,0 +1,246 @@
+"""doctor: real probes of this machine, and how the state of models shows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from edge import probe
+from edge.catalogue import load_catalogue
+from edge.config import FaceModel, Models, Settings, Video, VideoModels
+from edge.config_io import load_config
+from edge.doctor import Report, collect, load_profiles, render
+from edge.errors import ConfigError
+from edge.media.probe import probe_media
+from edge.model_store import ModelStore
+from tests.support import shared_file
+
+StoreFor = Callable[[Settings], ModelStore]
+
+
+def store_in(folder: Path) -> StoreFor:
+    """A store that sees one folder and nothing else of this machine."""
+    return lambda _: ModelStore(load_catalogue(), [folder], folder)
+
+
+def settings_for(*preference: str, fetch: bool = True, enabled: bool = True) -> Settings:
+    face = FaceModel(model=preference, enabled=enabled)
+    return Settings(video=Video(models=VideoModels(face=face)), models=Models(fetch=fetch))
+
+
+def shown(report: Report, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        console.print(render(report))
+        return console.export_text()
+
+
+@pytest.fixture(scope="module")
+def here() -> Report:
+    return collect(load_profiles())
+
+
+# --- this machine ---------------------------------------------------------------------------
+
+
+def test_report_of_this_machine_is_json_and_plausible(here: Report) -> None:
+    data = json.loads(json.dumps(here.as_dict()))
+    assert data["machine"]["cores"] >= 1
+    assert 0 < data["machine"]["usable_cores"] <= data["machine"]["cores"]
+    assert data["machine"]["memory_mib"] > 256
+    assert data["inference"]["onnxruntime"]
+    assert "CPUExecutionProvider" in data["inference"]["providers"]
+    assert {m["name"] for m in data["models"]} == set(load_catalogue().names())
+    assert [p["profile"] for p in data["profiles"]] == list(load_profiles())
+
+
+def test_profiles_show_what_they_set(here: Report) -> None:
+    for use in here.profiles:
+        settings = load_config(use.profile)
+        assert use.input_size == settings.video.models.face.input_size
+        assert use.target_fps == settings.scheduler.target_fps
+        assert settings.blur.type in use.effect
+    streaming = next(use for use in here.profiles if use.profile == "streaming")
+    assert streaming.encoder == "libx264 veryfast 4 Mbit/s"
+
+
+def test_codecs_of_the_wheel() -> None:
+    media = probe_media()
+    assert media.encoders["libx264"] == media.encoders["aac"] == "works"
+    assert media.decoders["h264"] == media.decoders["hevc"] == "works"
+    assert set(media.encoders.values()) <= {"works", "does not open here", "missing"}
+    assert ".mp4" in media.containers
+    assert media.libraries["libavcodec"].count(".") == 2
+
+
+def test_shown_text_fits_a_terminal_and_has_all_sections(here: Report) -> None:
+    text = shown(here)
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("Processor", "Encoders", "Models", "Profiles", "roblems", "balanced", "yunet-n"):
+        assert word in text
+
+
+def test_text_in_brackets_is_shown_and_not_taken_for_markup(tmp_path: Path) -> None:
+    broken = {"mine": ConfigError("value [red]x[/nothing] is wrong. Change it.")}
+    assert "[red]x[/nothing]" in shown(collect(broken, store_in(tmp_path)))
+
+
+# --- models ---------------------------------------------------------------------------------
+
+
+def test_without_models_the_first_fetchable_one_is_named_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "cache" / "models"
+    report = collect({"balanced": load_config()}, store_in(folder))
+    (use,) = report.profiles
+    assert (use.readiness, use.model) == ("fetch", "yunet-2023mar")
+    assert {model.state for model in report.models} == {"missing"}
+    assert report.healthy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_hash_is_a_problem_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "centerface.onnx").write_bytes(b"not the model")
+    settings = {"a": settings_for("centerface"), "b": settings_for("centerface")}
+    report = collect(settings, store_in(tmp_path))
+    state = next(model for model in report.models if model.name == "centerface")
+    assert (state.state, state.size) == ("wrong hash", 13)
+    # The same for both profiles and the catalogue: said once.
+    (problem,) = (problem for problem in report.problems if problem.serious)
+    assert "centerface.onnx has the wrong SHA-256" in problem.text
+    assert "privaedge models fetch centerface --force" in problem.text
+    assert [use.readiness for use in report.profiles] == ["broken", "broken"]
+    assert not report.healthy
+    assert "wrong hash" in shown(report)
+
+
+def test_second_choice_on_disk_is_taken_and_the_reason_given(tmp_path: Path) -> None:
+    shutil.copy(shared_file("models/face_yunet_n.onnx"), tmp_path)
+    report = collect(
+        {"mine": settings_for("centerface", "yunet-n"), "usual": load_config()}, store_in(tmp_path)
+    )
+    mine, usual = report.profiles
+    assert (mine.readiness, mine.model) == ("ready", "yunet-n")
+    assert "centerface not on disk" in mine.why
+    assert (usual.readiness, usual.model) == ("ready", "yunet-n")
+    assert usual.why == "first of its preference"
+
+
+def test_a_file_of_one_s_own(tmp_path: Path) -> None:
+    model = shutil.copy(shared_file("models/face_yunet_n.onnx"), tmp_path / "my.onnx")
+    report = collect({"mine": settings_for(str(model))}, store_in(tmp_path / "empty"))
+    assert report.profiles[0].readiness == "ready"
+    report = collect({"mine": settings_for(str(tmp_path / "no.onnx"))}, store_in(tmp_path))
+    assert report.profiles[0].readiness == "broken"
+    assert "no.onnx does not exist" in report.problems[0].text
+
+
+def test_search_paths_of_the_settings_are_used(tmp_path: Path) -> None:
+    shutil.copy(shared_file("models/face_yunet_n.onnx"), tmp_path)
+    settings = Settings(models=Models(search_paths=(str(tmp_path),), fetch=False))
+    (use,) = collect({"mine": settings}).profiles
+    assert (use.readiness, use.model) == ("ready", "yunet-n")
+
+
+def test_missing_model_that_must_not_be_fetched(tmp_path: Path) -> None:
+    report = collect({"mine": settings_for("centerface", fetch=False)}, store_in(tmp_path))
+    assert report.profiles[0].readiness == "broken"
+    assert not report.healthy
+    assert "privaedge models fetch centerface" in report.problems[0].text
+
+
+def test_unknown_model_names_the_nearest(tmp_path: Path) -> None:
+    report = collect({"mine": settings_for("centrface")}, store_in(tmp_path))
+    assert report.profiles[0].readiness == "broken"
+    assert "Did you mean centerface?" in report.problems[0].text
+
+
+def test_profile_that_looks_for_nothing_is_pointed_out(tmp_path: Path) -> None:
+    report = collect({"mine": settings_for("centerface", enabled=False)}, store_in(tmp_path))
+    assert report.profiles[0].readiness == "off"
+    assert report.healthy
+    assert any("does not look for faces" in problem.text for problem in report.problems)
+
+
+def test_profile_that_does_not_load_is_a_problem(tmp_path: Path) -> None:
+    report = collect({"mine": ConfigError("cause. Remedy.")}, store_in(tmp_path))
+    assert report.profiles == ()
+    assert report.problems[0].text == "profile mine: cause. Remedy."
+    assert not report.healthy
+
+
+def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    report = collect({"mine": settings_for("centerface")}, store_in(file / "models"))
+    assert "models cannot be stored" in report.problems[0].text
+    assert not report.healthy
+
+
+def test_home_and_environment_stay_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home" / "jane.doe"
+    home.mkdir(parents=True)
+    (home / "centerface.onnx").write_bytes(b"not the model")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("STREAM_KEY", "live_s3cret")
+    report = collect({"mine": settings_for("centerface")}, store_in(home))
+    text = json.dumps(report.as_dict()) + shown(report)
+    assert "jane.doe" not in text
+    assert "live_s3cret" not in text
+    assert "~/centerface.onnx" in text
+
+
+# --- GPU ------------------------------------------------------------------------------------
+
+
+def test_nvidia_smi_output() -> None:
+    csv = "NVIDIA H200, 570.86.15, 143771\nOrin (nvgpu), N/A, [N/A]\n, \nnoise\n"
+    assert probe.parse_nvidia_smi(csv) == (
+        probe.Gpu("NVIDIA H200", "570.86.15", 143771),
+        probe.Gpu("Orin (nvgpu)", "N/A", None),
+    )
+
+
+@given(st.text())
+def test_nvidia_smi_garbage_is_survived(text: str) -> None:
+    for gpu in probe.parse_nvidia_smi(text):
+        assert gpu.memory_mib is None or gpu.memory_mib >= 0
+
+
+@pytest.mark.parametrize(
+    ("script", "gpus", "trouble"),
+    [
+        ("echo 'RTX 4000, 550.1, 20475'", 1, None),
+        ("echo 'Driver/library version mismatch'; exit 18", 0, "Driver/library version mismatch"),
+        ("exit 3", 0, "no message"),
+        ("exec sleep 20", 0, "did not answer"),
+    ],
+)
+def test_drivers_that_answer_fail_and_hang(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    gpus: int,
+    trouble: str | None,
+) -> None:
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(probe, "NVIDIA_SMI_TIMEOUT_S", 0.3)
+    # The driver library would answer on a machine that really has a GPU.
+    monkeypatch.setattr(probe, "_ask_libcuda", tuple)
+    machine = probe.probe_machine()
+    assert len(machine.gpus) == gpus
+    assert (trouble or "") in (machine.gpu_trouble or "")
+    report = collect({}, store_in(tmp_path))
+    assert any("driver does not answer" in p.text for p in report.problems) == (trouble is not None)
+    assert report.healthy
