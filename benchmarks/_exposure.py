@@ -40,7 +40,7 @@ MIN_TEXTURED_CELLS: Final = 3
 EXPOSED_SHARE: Final = 0.25
 """Share of its textured cells that may be visible before a box counts as exposed."""
 CLEAR_GAIN: Final = 0.5
-"""Strength of the visible detail, against the original's, above which nothing hides the box."""
+"""Strength of the visible detail, against the original's, above which little hides the box."""
 SURROUND: Final = 0.25
 """Around a box, this share of its longer side may be changed and is not over-redaction."""
 CHANGE_SIGMA_PX: Final = 2.0
@@ -130,7 +130,7 @@ class Exposure:
 
     @property
     def clear(self) -> bool:
-        """Whether it is exposed and at least half as strong as in the original: no mask at all."""
+        """Whether it is exposed and more than half as strong as in the original."""
         return self.exposed and self.gain > CLEAR_GAIN
 
 

@@ -10,8 +10,8 @@ still show the original's detail.
   small        the same for boxes narrower than 40 px
   ever         things (one face in one scene) that are exposed in at least one frame
   clear        exposed boxes in which the detail is at least half as strong as in the original:
-               nothing hides them. The others are masked, and what is left of the mask's tiles and
-               edges follows the face by chance; on faces of 20 to 30 px that is common
+               no mask, or one with very fine tiles. The others are masked, and what is left of the
+               mask's tiles and edges follows the face by chance; common on faces of 20 to 30 px
   over         share of the picture outside all labelled boxes that was changed
 
 examples:

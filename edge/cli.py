@@ -109,14 +109,22 @@ def run(  # noqa: PLR0917 - typer's way
     with _reported(debug):
         from edge import progress
         from edge.config_io import load_config
+        from edge.media.opening import local_path
+        from edge.media.output import check_output
         from edge.runner import Run, RunOptions, load_face_model
 
         settings = load_config(profile, config, overrides or ())
+        # Before a model is fetched: a wrong name should not cost a download.
+        check_output(output, local_path(source), overwrite=force)
         console = Console(stderr=True, quiet=quiet)
         if save_debug_frames is not None:
             _err.print(
-                f"[bold red]WARNING: every frame is stored UNREDACTED in {save_debug_frames}. "
-                "Delete that folder when you are done."
+                f"WARNING: every frame is stored UNREDACTED in {save_debug_frames}. "
+                "Delete that folder when you are done.",
+                style="bold red",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
         with progress.fetching(console) as fetching:
             model = load_face_model(settings, fetching)
@@ -288,7 +296,7 @@ def config_check(
 
 def _store() -> Any:
     from edge.config import Settings
-    from edge.doctor import store_of
+    from edge.model_store import store_of
 
     return store_of(Settings())
 

@@ -86,7 +86,7 @@ class Gate:
         """Drop blind stretches that ended before a pts: those frames have left."""
         self._forgotten = max(self._forgotten, before)
         for state in self._lanes.values():
-            state.blind = [span for span in state.blind if span[1] >= before]
+            state.blind = [span for span in state.blind if not span[1] < before]
 
 
 class Timed(Protocol):

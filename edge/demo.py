@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -37,7 +38,8 @@ def astronaut() -> Image:
             "the demo needs the photograph in scikit-image. "
             "Install it: pip install 'privaedge[demo]'"
         ) from error
-    photo: Image = np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+    pictures: Any = data  # skimage's functions have no types
+    photo: Image = np.ascontiguousarray(pictures.astronaut()[:, :, ::-1])
     return photo
 
 

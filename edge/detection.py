@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
+_NMS_BLOCK = 64
+"""Boxes compared with all others at a time: as quick as all at once where there are few."""
+
 
 def _empty(*shape: int) -> FloatArray:
     return np.zeros(shape, np.float32)
@@ -49,22 +52,35 @@ def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
     """Intersection over union of every box in a (N, 4) with every box in b (M, 4): (N, M)."""
     if not len(a) or not len(b):
         return _empty(len(a), len(b))
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
-    area_a = np.prod(np.maximum(a[:, 2:] - a[:, :2], 0), axis=1)
-    area_b = np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1)
-    union = area_a[:, None] + area_b[None, :] - inter
+    ax1, ay1, ax2, ay2 = a.T[:, :, None]
+    bx1, by1, bx2, by2 = b.T[:, None, :]
+    width = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
+    height = np.minimum(ay2, by2) - np.maximum(ay1, by1)
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
+    area_a = np.maximum(ax2 - ax1, 0) * np.maximum(ay2 - ay1, 0)
+    area_b = np.maximum(bx2 - bx1, 0) * np.maximum(by2 - by1, 0)
+    union = area_a + area_b - inter
     result: FloatArray = (inter / np.maximum(union, 1e-6)).astype(np.float32)
     return result
 
 
-def nms(boxes: FloatArray, scores: FloatArray, iou: float) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: indices of the kept boxes, best score first."""
+def nms(
+    boxes: FloatArray, scores: FloatArray, iou: float, most: int | None = None
+) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices of the kept boxes, best score first.
+
+    most: stop when that many are kept. Memory grows with the number of boxes, not with its
+    square: a model gone wrong fires in every cell.
+    """
     order = np.argsort(-scores, kind="stable")
-    overlap = iou_matrix(boxes[order], boxes[order])
+    ranked = boxes[order]
     alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= overlap[i, i + 1 :] <= iou
-    return order[alive]
+    for start in range(0, len(order), _NMS_BLOCK):
+        block = start + np.flatnonzero(alive[start : start + _NMS_BLOCK])
+        double = iou_matrix(ranked[block], ranked[start:]) > iou
+        for i, doubles in zip(block.tolist(), double, strict=True):
+            if alive[i]:
+                alive[i + 1 :] &= ~doubles[i + 1 - start :]
+        if most is not None and np.count_nonzero(alive[: start + _NMS_BLOCK]) >= most:
+            break
+    return order[alive][:most]

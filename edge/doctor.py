@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from edge import __version__
-from edge.catalogue import load_catalogue
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
 from edge.doctor_report import (
@@ -28,7 +27,7 @@ from edge.doctor_report import (
 )
 from edge.errors import ConfigError, ModelError
 from edge.media.probe import Media, probe_media
-from edge.model_store import ModelStore, is_path
+from edge.model_store import ModelStore, is_path, store_of
 from edge.probe import (
     OPTIONAL_PACKAGES,
     Inference,
@@ -39,7 +38,7 @@ from edge.probe import (
 )
 from edge.resources import config_dir
 
-__all__ = ["Problem", "Report", "collect", "load_profiles", "render", "store_of"]
+__all__ = ["Problem", "Report", "collect", "load_profiles", "render"]
 
 _SYSTEM_ENGINES: Final = Path("/var/lib/privaedge/engines")
 _ENGINE_ENDINGS: Final = (".plan", ".engine")
@@ -60,12 +59,6 @@ def load_profiles() -> dict[str, Settings | ConfigError]:
         except ConfigError as error:
             loaded[name] = error
     return loaded
-
-
-def store_of(settings: Settings) -> ModelStore:
-    """Return the model store that a run with these settings uses. Raises ConfigError."""
-    extra = [Path(path).expanduser() for path in settings.models.search_paths]
-    return ModelStore(load_catalogue(), extra_dirs=extra)
 
 
 def collect(

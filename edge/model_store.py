@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 import platformdirs
 
-from edge.catalogue import Catalogue, ModelEntry, PathSource
+from edge.catalogue import Catalogue, ModelEntry, PathSource, load_catalogue
+from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import FetchError, Progress, fetch, ignore_progress, sha256_file
 from edge.resources import config_dir
@@ -220,6 +221,12 @@ class ModelStore:
         return ModelError(
             f"no model of {names} is on this machine. {remedy[:1].upper() + remedy[1:]}."
         )
+
+
+def store_of(settings: Settings) -> ModelStore:
+    """Return the model store that a run with these settings uses. Raises ConfigError."""
+    extra = [Path(path).expanduser() for path in settings.models.search_paths]
+    return ModelStore(load_catalogue(), extra_dirs=extra)
 
 
 def is_path(item: str) -> bool:

@@ -45,8 +45,10 @@ class Motion:
     """How the picture moved from the frame before to this one.
 
     matrix: (2, 3) float64 similarity in full-frame pixels: point in the frame before → this frame.
+    The picture's top left corner is 0, 0, as for boxes.
     cut: nothing of the frame before can be carried over.
-    reliable: the matrix was measured; else it is the identity for want of texture.
+    reliable: enough of the picture agrees on the matrix; else it is the best guess, which is the
+    identity where no other motion explains the picture better.
     """
 
     matrix: Matrix
@@ -104,21 +106,26 @@ class MotionEstimator:
         self._corners_age += 1
         fitted = _fit(before, small, corners)
         if fitted is None:
-            changed = float(cv2.norm(before, small, cv2.NORM_L1)) / small.size
-            return Motion(IDENTITY, cut=changed > _STILL_DIFFERENCE, reliable=False)
+            cut = _difference(before, small, IDENTITY) > _STILL_DIFFERENCE
+            return Motion(IDENTITY, cut=cut, reliable=False)
         matrix, inliers, followed = fitted
-        if inliers < _GOOD_INLIERS and _difference(before, small, matrix) > _CUT_DIFFERENCE:
-            return Motion(IDENTITY, cut=True, reliable=False)
-        self._corners = followed
+        reliable = inliers >= _GOOD_INLIERS
+        if reliable:
+            self._corners = followed
+        else:
+            left = _difference(before, small, matrix)
+            if left > _CUT_DIFFERENCE:
+                return Motion(IDENTITY, cut=True, reliable=False)
+            if left >= _difference(before, small, IDENTITY):
+                return Motion(IDENTITY, reliable=False)
         scale_x, scale_y = width / small_size[0], height / small_size[1]
         full = matrix.copy()
         full[0, 1] *= scale_x / scale_y
         full[1, 0] *= scale_y / scale_x
-        # Pixel centres: (x + 0.5) scales, not x.
-        centre = np.array([0.5, 0.5])
-        shift = matrix[:, :2] @ centre - centre + matrix[:, 2]
-        full[:, 2] = shift * (scale_x, scale_y) - (full[:, :2] @ centre - centre)
-        return Motion(full, reliable=inliers >= _GOOD_INLIERS)
+        # OpenCV counts from the middle of the first pixel, boxes from its corner.
+        half = np.array([0.5, 0.5])
+        full[:, 2] = (matrix[:, 2] + half - matrix[:, :2] @ half) * (scale_x, scale_y)
+        return Motion(full, reliable=reliable)
 
 
 def _shrink(luma: ByteArray) -> ByteArray:

@@ -41,6 +41,8 @@ MAX_LINE_FRAMES = 2 * (MAX_LOOKAHEAD_FRAMES + MAX_GAP_FRAMES)
 they take 470 MB."""
 _WAIT_S = 0.1
 """How often waiting threads look whether something has stalled or ended."""
+_LEAVE_S = 2.0
+"""How long the end of a run waits for a look that is still in progress: many times what one takes."""
 _FORGET_EVERY = 32
 
 
@@ -120,9 +122,11 @@ class Pipeline:
                 for item in self._sound:
                     self._sink.write_sound(item)
         finally:
-            self.stop()
+            self.abandon()  # after an error the reader may wait for room in the delay line
             for worker in self._workers:
                 worker.stop()
+            for worker in self._workers:
+                worker.join(_LEAVE_S)
             reader.join()
             self._close_books()
         if self._failure is not None:
@@ -279,5 +283,5 @@ class Pipeline:
             stats.stages[f"look: {worker.name}"] = StageTime(
                 worker.gaps, worker.busy_s, worker.cpu_s
             )
-        stats.looks = sum(worker.gaps for worker in self._workers)
+        stats.looks = sum(worker.looks for worker in self._workers)
         stats.found = {worker.name: worker.found for worker in self._workers}

@@ -36,7 +36,8 @@ _MAX_STRETCHES = 8
 def fetching(console: Console) -> Iterator[fetch.Progress]:
     """Show downloads while the block runs."""
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    hidden = not console.is_terminal  # where it would leave an empty line even without a task
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
         tasks: dict[str, object] = {}
 
         def report(name: str, done: int, total: int | None) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 
+from edge.allocator import keep_memory_flat
 from edge.config import Settings
 from edge.detection import FloatArray
-from edge.doctor import store_of
 from edge.errors import ExitCode, SinkError
 from edge.fetch import Progress, ignore_progress
 from edge.frame import Frame
@@ -24,6 +24,7 @@ from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.media.codecs import AudioPolicy, VideoSettings
 from edge.media.sink import FileSink
 from edge.media.source import FileSource
+from edge.model_store import store_of
 from edge.pipeline import Pipeline, WorkerFactory
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
@@ -102,11 +103,16 @@ def load_face_model(settings: Settings, progress: Progress = ignore_progress) ->
     conf = family.conf if face.conf is None else face.conf
     weakest = TrackerSettings(conf=conf).weak
 
-    def make() -> Detector:
+    def build() -> Detector:
         engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
         return family.build(engine, input_size=face.input_size, weakest=weakest)
 
-    make()  # a model that cannot be loaded is told of before anything is written
+    # A model that cannot be loaded is told of before anything is written.
+    spare = [build()]
+
+    def make() -> Detector:
+        return spare.pop() if spare else build()
+
     return FaceModel(resolved.name, family.name, conf, make)
 
 
@@ -125,6 +131,7 @@ class Run:
     ) -> None:
         """Open source and output. Raises SourceError or SinkError."""
         options = options or RunOptions()
+        keep_memory_flat()
         cv2.setNumThreads(1)  # OpenCV's pool fights the decoder and the encoder for cores
         self._model = model
         self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
@@ -140,8 +147,22 @@ class Run:
         except BaseException:
             self.source.close()
             raise
-        info = self.source.info
-        self.pipeline = Pipeline(
+        try:
+            self.pipeline = self._build(settings, options, on_frame)
+        except BaseException:
+            self._sink.abort()
+            self.source.close()
+            raise
+        self._stopped = False
+
+    def _build(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        on_frame: Callable[[Stats], None] | None,
+    ) -> Pipeline:
+        info, model = self.source.info, self._model
+        return Pipeline(
             self.source,
             self._sink,
             [_face_worker(settings, model, info.width, info.height)] if model else [],
@@ -160,7 +181,6 @@ class Run:
             on_frame=on_frame,
             on_look=self._debug.save if self._debug else None,
         )
-        self._stopped = False
 
     def stop(self) -> None:
         """End early, with a playable file. A second call drops what still waits for a verdict."""
@@ -235,6 +255,7 @@ class DebugFrames:
         path = self._folder / f"{frame.frame_id:08d}.jpg"
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+                os.fchmod(f.fileno(), 0o600)  # also where an earlier run left one that others read
                 f.write(data)
         except OSError as error:
             raise SinkError(

@@ -24,9 +24,9 @@ _UNKNOWN_TRAVEL = 1 / 3
 class Cadence:
     """How often to look.
 
-    target_fps: looks per second that are guaranteed. max_fps: bound on looks per second, extra
-    ones included (cuts excepted). max_travel: fraction of the picture's width that the camera may
-    move between two looks.
+    target_fps: looks per second that are guaranteed. max_fps: an extra look comes no sooner than
+    1/max_fps seconds after the look before it. max_travel: fraction of the picture's width that
+    the camera may move between two looks.
     """
 
     target_fps: float

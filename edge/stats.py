@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+MAX_STRETCHES = 1000
+"""Stretches that are listed; later ones are only counted, as a stream may run for months."""
 
 
 @dataclass(slots=True)
@@ -63,13 +65,16 @@ class Stats:
             spent.cpu_s += time.thread_time() - cpu
 
     def count_masked(self, pts: float, lanes: tuple[str, ...]) -> None:
-        """Note a frame that left masked whole; neighbours become one stretch."""
+        """Note a frame that left masked whole; neighbours become one stretch.
+
+        Stretches beyond MAX_STRETCHES are not listed.
+        """
         self.frames_masked += 1
         last = self.stretches[-1] if self.stretches else None
         if last and last.lanes == lanes and last.end == self.pts_out:
             last.end = pts
             last.frames += 1
-        else:
+        elif len(self.stretches) < MAX_STRETCHES:
             self.stretches.append(Stretch(pts, pts, 1, lanes))
 
     def note(self, reason: str) -> None:
@@ -93,6 +98,15 @@ class Stats:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    """Largest resident set of this process so far; 0 where the kernel does not tell.
+
+    From /proc: what getrusage gives includes the parent's pages from before exec.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -3,7 +3,8 @@
 Pure. The tracker is told of every frame's motion, and of what was seen in those frames that were
 looked at. It paints boxes onto frames, and only ever adds: between two sightings the hull of what
 both ends say, carried along the camera's motion; before the first and after the last sighting the
-carried box, further while it is entering or leaving over the picture's border.
+carried box, further while it is entering or leaving over the picture's border. So much is promised:
+what a look saw is hidden from the look before it to the look after it, within the shot.
 """
 
 from __future__ import annotations
@@ -69,19 +70,28 @@ class _Sighting:
 
 @dataclass(slots=True)
 class Track:
-    """One thing over time, within one shot."""
+    """One thing over time, within one shot. It takes no more memory the longer it lasts."""
 
     track_id: int
-    sightings: list[_Sighting] = field(default_factory=list)
-    carried: Box = field(default_factory=lambda: np.zeros(4))
-    """Its box in the newest frame that the tracker was told of a look at."""
-    carried_to: int = -1
+    last: _Sighting
+    carried: Box
+    """The last sighting's box, carried along the camera's motion to frame `carried_to`."""
+    carried_to: int
     misses: int = 0
-    coasted_to: int = -1
-    """Newest frame up to which its box was carried forward from the last sighting."""
+    sightings: int = 0
+    """How many were good enough to count."""
+    best: float = 0.0
+    """Highest score of a sighting."""
     confirmed: bool = False
     waiting: list[tuple[int, Box]] = field(default_factory=list)
     """(frame_id, box) that will be painted if it is ever confirmed."""
+
+    def see(self, sighting: _Sighting, conf: float) -> None:
+        """Continue from a new sighting."""
+        self.last = sighting
+        self.carried, self.carried_to, self.misses = sighting.box, sighting.frame_id, 0
+        self.sightings += sighting.score >= conf
+        self.best = max(self.best, sighting.score)
 
 
 class Tracker:
@@ -126,13 +136,12 @@ class Tracker:
                     self._tracks.remove(track)
                 continue
             sighting = _Sighting(frame_id, boxes[j], float(here.scores[j]))
-            self._paint_between(track, track.sightings[-1], sighting)
-            track.sightings.append(sighting)
-            track.carried, track.misses = sighting.box, 0
+            self._join(track, sighting)
+            track.see(sighting, self._settings.conf)
             self._confirm(track)
         for j in range(len(here)):
             if j not in taken:
-                self._begin(frame_id, boxes[j], float(here.scores[j]))
+                self._begin(_Sighting(frame_id, boxes[j], float(here.scores[j])))
         self._last_look = frame_id
 
     def settle(self, frame_id: int) -> None:
@@ -152,6 +161,11 @@ class Tracker:
 
     def forget(self, before: int) -> None:
         """Drop what is known of frames before frame_id `before`: they have left."""
+        if self._last_look + 1 < before:
+            # No look for so long that nothing can be carried from it to the next one.
+            self._end_shot(self._newest + 1)
+        for track in self._tracks:
+            track.waiting = [item for item in track.waiting if item[0] >= before]
         for store in (self._motions, self._painted):
             for frame_id in [f for f in store if f < before]:
                 del store[frame_id]
@@ -166,7 +180,7 @@ class Tracker:
             return False
         here = seen.keep(seen.scores >= self._settings.conf)
         expected = [t for t in self._tracks if t.misses == 0 and t.confirmed]
-        carried = [self._carry(t.sightings[-1], frame_id) for t in expected]
+        carried = [self._carry(t.last, frame_id) for t in expected]
         inside = [box for box in carried if box is not None and not self._cut_by_border(box)]
         boxes = here.boxes.astype(np.float64)
         clear = [box for box in boxes if not self._cut_by_border(box)]
@@ -178,14 +192,12 @@ class Tracker:
 
     def _match(self, frame_id: int, here: Detections) -> dict[int, int]:
         """Return track_id → index of its detection: by overlap first, then by nearness."""
-        for track in self._tracks:
-            if track.carried_to != frame_id:
-                matrix = self._chain(track.carried_to, frame_id)
-                track.carried = move_boxes(track.carried[None], matrix)[0]
-                track.carried_to = frame_id
         if not self._tracks or not len(here):
             return {}
-        carried = np.array([t.carried for t in self._tracks])
+        moved = [
+            move_boxes(t.carried[None], self._chain(t.carried_to, frame_id)) for t in self._tracks
+        ]
+        carried = np.concatenate(moved)
         overlap = iou_matrix(carried.astype(np.float32), here.boxes)
         matched: dict[int, int] = {}
         taken: set[int] = set()
@@ -205,22 +217,26 @@ class Tracker:
                 matched[track_id] = j
                 taken.add(j)
 
-    def _begin(self, frame_id: int, box: Box, score: float) -> None:
-        first = _Sighting(frame_id, box, score)
-        track = Track(self._next_id, [first], box, frame_id)
+    def _begin(self, first: _Sighting) -> None:
+        track = Track(self._next_id, first, first.box, first.frame_id)
         self._next_id += 1
         self._tracks.append(track)
-        self._paint(track, frame_id, box)
-        gap = frame_id - self._last_look if self._last_look >= 0 else 0
-        self._paint_back(track, first, gap)
+        self._paint_back(track, first)
+        track.see(first, self._settings.conf)
         self._confirm(track)
+
+    def _join(self, track: Track, sighting: _Sighting) -> None:
+        """Paint what lies between a track's last sighting and a new one."""
+        if track.last.frame_id + 1 in self._motions:
+            self._paint_between(track, track.last, sighting)
+        else:
+            # Long missed, and held or coming in over the border all that time: painted by that.
+            self._paint_back(track, sighting)
 
     def _confirm(self, track: Track) -> None:
         if track.confirmed:
             return
-        scores = [s.score for s in track.sightings]
-        sightings = sum(score >= self._settings.conf for score in scores)
-        if sightings >= self._settings.k_confirm or max(scores) >= self._settings.sure:
+        if track.sightings >= self._settings.k_confirm or track.best >= self._settings.sure:
             track.confirmed = True
             self.confirmed_tracks += 1
             waiting, track.waiting = track.waiting, []
@@ -237,7 +253,7 @@ class Tracker:
     # -- paint -------------------------------------------------------------------------------
 
     def _paint(self, track: Track, frame_id: int, box: Box) -> None:
-        if frame_id <= self.settled:
+        if frame_id <= self.settled or self._outside(box):
             return
         if track.confirmed:
             self._painted.setdefault(frame_id, []).append((track.track_id, box))
@@ -256,54 +272,61 @@ class Tracker:
             from_a = move_boxes(a.box[None], matrix)[0]
             from_b = move_boxes(b.box[None], compose(backward, matrix))[0]
             if near:
-                box = _hull(from_a, from_b)
-            else:
-                # It moved on its own: a straight path, made wider where it is least certain.
-                share = k / span
-                box = (1 - share) * from_a + share * from_b
-                drift = float(np.abs(from_b - from_a).max())
-                slack = 0.5 * drift * share * (1 - share)
-                box = box + np.array([-slack, -slack, slack, slack])
-            self._paint(track, a.frame_id + k, box)
+                self._paint(track, a.frame_id + k, _hull(from_a, from_b))
+                continue
+            # It moved on its own: a straight path, made wider where it is least certain. Or it is
+            # two things, of which each look missed one.
+            share = k / span
+            drift = float(np.abs(from_b - from_a).max())
+            slack = 0.5 * drift * share * (1 - share)
+            path = (1 - share) * from_a + share * from_b + np.array([-slack, -slack, slack, slack])
+            for box in (from_a, path, from_b):
+                self._paint(track, a.frame_id + k, box)
+        if not near:
+            self._paint(track, b.frame_id, arrived)
+            self._paint(track, a.frame_id, move_boxes(b.box[None], backward)[0])
         self._paint(track, b.frame_id, b.box)
 
-    def _paint_back(self, track: Track, first: _Sighting, frames: int) -> None:
-        """Carry the first sighting into the past: `frames` far, and on while it is entering."""
+    def _paint_back(self, track: Track, first: _Sighting) -> None:
+        """Paint a first sighting, and carry it into the past: to the look before, or to the cut
+        where that comes first, and on while it is entering."""
+        limit = first.frame_id - max(self._last_look, -1)
+        self._paint(track, first.frame_id, first.box)
         matrix = IDENTITY
-        for k in range(1, max(frames, _BORDER_FRAMES) + 1):
+        for k in range(1, max(limit, _BORDER_FRAMES) + 1):
             left = self._motions.get(first.frame_id - k + 1)
             if left is None or left.cut:
                 return
             matrix = compose(matrix, invert(left.matrix))
             box = move_boxes(first.box[None], matrix)[0]
-            if not self._may_carry(box, k, frames):
+            if not self._may_carry(box, k, limit):
                 return
             self._paint(track, first.frame_id - k, box)
 
     def _coast(self, track: Track, until: int) -> bool:
         """Carry the last sighting into the future up to a frame. Return whether it goes on."""
-        last, hold = track.sightings[-1], self._settings.k_hold
+        hold = self._settings.k_hold
         if track.misses == 1:
-            hold = max(hold, until - last.frame_id)  # nobody has said yet that it is gone
-        matrix = IDENTITY
-        for frame_id in range(last.frame_id + 1, until + 1):
-            motion = self._motions[frame_id]
-            if motion.cut:
+            hold = max(hold, until - track.last.frame_id)  # nobody has said yet that it is gone
+        while track.carried_to < until:
+            motion = self._motions.get(track.carried_to + 1)
+            if motion is None or motion.cut:
                 return False
-            matrix = compose(matrix, motion.matrix)
-            box = move_boxes(last.box[None], matrix)[0]
-            if not self._may_carry(box, frame_id - last.frame_id, hold):
+            track.carried = move_boxes(track.carried[None], motion.matrix)[0]
+            track.carried_to += 1
+            if not self._may_carry(track.carried, track.carried_to - track.last.frame_id, hold):
                 return False
-            if frame_id > max(track.coasted_to, last.frame_id):
-                self._paint(track, frame_id, box)
-                track.coasted_to = frame_id
+            self._paint(track, track.carried_to, track.carried)
         return True
 
     def _may_carry(self, box: Box, frames: int, limit: int) -> bool:
-        """Whether a box may be carried this many frames: longer while the border cuts it."""
-        if self._outside(box):
-            return False
-        return frames <= limit or (frames <= _BORDER_FRAMES and self._cut_by_border(box))
+        """Whether a box may be carried this many frames: longer while the border cuts it.
+
+        Within the limit also while it is outside: the camera may swing back.
+        """
+        if frames <= limit:
+            return True
+        return frames <= _BORDER_FRAMES and self._cut_by_border(box) and not self._outside(box)
 
     # -- geometry ----------------------------------------------------------------------------
 
@@ -315,7 +338,7 @@ class Tracker:
         return self._steps(start, end)[-1] if end > start else IDENTITY
 
     def _steps(self, start: int, end: int) -> list[Matrix]:
-        """Transforms from frame `start` to each of start+1 … end."""
+        """Transforms from frame `start` to each of start+1 … end, whose motions are known."""
         steps, matrix = [], IDENTITY
         for frame_id in range(start + 1, end + 1):
             matrix = compose(matrix, self._motions[frame_id].matrix)
@@ -323,7 +346,9 @@ class Tracker:
         return steps
 
     def _cut_between(self, start: int, end: int) -> bool:
-        return any(self._motions[f].cut for f in range(max(start, 0) + 1, end + 1))
+        """Whether nothing can be carried over: because of a cut, or of motions long forgotten."""
+        between = (self._motions.get(frame_id) for frame_id in range(start + 1, end + 1))
+        return any(motion is None or motion.cut for motion in between)
 
     def _outside(self, box: Box) -> bool:
         return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= self._width or box[1] >= self._height)

@@ -15,7 +15,7 @@ def make_dynamic(model: bytes, name: str) -> bytes:
     """Return the same network with free batch, height and width (N×3×H×W).
 
     Initialisers leave the graph's inputs, where ONNX IR 3 wanted them and where they keep ONNX
-    Runtime from folding them. Shapes that were noted for the old size are dropped; ONNX Runtime
+    Runtime from folding them. Shapes that were noted for the old size become symbols; ONNX Runtime
     infers them anew. Only right for networks whose layers take any size, as convolutions do:
     verify the result. Raises ModelError when the bytes are no ONNX model with one image input.
     """
@@ -41,7 +41,8 @@ def make_dynamic(model: bytes, name: str) -> bytes:
     for axis, symbol in _AXIS_NAMES.items():
         graph.input[0].type.tensor_type.shape.dim[axis].dim_param = symbol
     for output in graph.output:
-        output.type.tensor_type.ClearField("shape")
+        for axis, dim in enumerate(output.type.tensor_type.shape.dim):
+            dim.dim_param = f"{output.name}_{axis}"
     proto.ir_version = max(proto.ir_version, _FIRST_IR_WITHOUT_CONSTANT_INPUTS)
     dynamic: bytes = proto.SerializeToString()
     return dynamic

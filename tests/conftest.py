@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from edge.catalogue import load_catalogue
 from edge.errors import ModelError
 from edge.model_store import ModelStore
+from tests.command import blind_yunet, environment
 from tests.harness import film
 from tests.support import SHARED
 
@@ -32,3 +34,20 @@ def face_model() -> Path:
         return store.fetch("centerface")
     except ModelError as error:
         pytest.skip(f"no face model: {error}")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine with empty caches and no network: the environment of this process and others."""
+    wanted = environment(tmp_path / "cache")
+    for name in set(os.environ) - set(wanted):
+        monkeypatch.delenv(name)
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    return wanted
+
+
+@pytest.fixture(scope="session")
+def blind_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face model that loads and runs like any other, and never sees a face."""
+    return blind_yunet(tmp_path_factory.mktemp("model") / "blind.onnx")

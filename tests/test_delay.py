@@ -158,6 +158,15 @@ def test_forgetting_never_opens_the_gate(blind, before, horizon):
             assert kept.judge(pts).verdict is Verdict.RELEASE
 
 
+def test_forgetting_up_to_no_time_forgets_nothing():
+    gate = Gate(("faces",))
+    gate.blind("faces", 0.0, 1.0)
+    gate.advance("faces", 2.0)
+    gate.forget(math.nan)
+    assert gate.judge(0.5).verdict is Verdict.MASK
+    assert gate.judge(1.5).verdict is Verdict.RELEASE
+
+
 # -- the gate and the line together, with lanes that misbehave --------------------------------
 
 FRAME_S = 0.1

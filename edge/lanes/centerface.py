@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.detection import Detections, FloatArray, nms
+from edge.detection import Detections, FloatArray
 from edge.errors import InferenceError
 from edge.frame import Picture
 from edge.inference.engine import Engine
-from edge.lanes.geometry import Fit, InputBuffer
+from edge.lanes.geometry import Fit, InputBuffer, distinct
 
 DEFAULT_CONF = 0.25
 _STRIDE = 4
@@ -52,18 +52,20 @@ def decode(outputs: list[FloatArray], fit: Fit, weakest: float) -> Detections:
             f"CenterFace's outputs have shapes {[o.shape for o in outputs]}, expected {expected}"
         )
     heat, scale, offset, landmarks = (np.asarray(o)[0] for o in outputs)
+    if not np.isfinite(heat).all():
+        raise InferenceError("CenterFace gave NaN or infinity in its heatmap")
     y, x = np.nonzero(heat[0] >= weakest)
-    size = np.exp(np.minimum(scale[:, y, x], _MAX_LOG_SIZE)) * _STRIDE
-    height, width = size
-    left = (x + offset[1, y, x] + 0.5) * _STRIDE - width / 2
-    top = (y + offset[0, y, x] + 0.5) * _STRIDE - height / 2
-    box = np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
     score = heat[0, y, x].astype(np.float32)
-    relative = landmarks[:, y, x].T.reshape(-1, 5, 2)
-    marks = np.stack(
-        [left[:, None] + relative[..., 1] * width[:, None],
-         top[:, None] + relative[..., 0] * height[:, None]], axis=2,
-    )  # fmt: skip
-    box = fit.to_picture(box)
-    mark = fit.to_picture(marks.astype(np.float32))
-    return Detections(box, score, mark).keep(nms(box, score, _NMS_IOU))
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        size = np.exp(np.minimum(scale[:, y, x], _MAX_LOG_SIZE)) * _STRIDE
+        height, width = size
+        left = (x + offset[1, y, x] + 0.5) * _STRIDE - width / 2
+        top = (y + offset[0, y, x] + 0.5) * _STRIDE - height / 2
+        box = np.stack([left, top, left + width, top + height], axis=1).astype(np.float32)
+        relative = landmarks[:, y, x].T.reshape(-1, 5, 2)
+        marks = np.stack(
+            [left[:, None] + relative[..., 1] * width[:, None],
+             top[:, None] + relative[..., 0] * height[:, None]], axis=2,
+        )  # fmt: skip
+        box, mark = fit.to_picture(box), fit.to_picture(marks.astype(np.float32))
+    return distinct(box, score, mark, _NMS_IOU)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
+
 from edge.detection import Detections, FloatArray
 from edge.errors import InferenceError
 from edge.lanes.lane import Detector, Findings, Gap
@@ -42,7 +44,7 @@ class FaceLane:
         self._refine = refine
         self._frames: deque[tuple[int, float]] = deque()
         self._failing = False
-        self.looks = 0
+        self._looks = 0
 
     def renew(self, detector: Detector) -> None:
         """Go on with another detector: the old one is stuck."""
@@ -57,9 +59,10 @@ class FaceLane:
     def look(self, gap: Gap) -> Evidence:
         """Detect in the last frame, and in the gap's middle where that surprises.
 
-        Raises whatever the detector raises, and InferenceError for another frame's answer.
+        Raises whatever the detector raises, and InferenceError for an answer that makes no sense.
         """
-        evidence = [self._see(gap, len(gap.frames) - 1)]
+        detector = self._detector  # the same one throughout: another thread may be given a new one
+        evidence = [self._see(detector, gap, len(gap.frames) - 1)]
         first, last = -1, len(gap.frames) - 1
         for _ in range(self._refine):
             if last - first < _MIN_REFINED_GAP:
@@ -67,7 +70,7 @@ class FaceLane:
             if not self._tracker.surprises(*evidence[0]):
                 break
             last = (first + last) // 2
-            evidence.insert(0, self._see(gap, last))
+            evidence.insert(0, self._see(detector, gap, last))
         return evidence
 
     def absorb(self, gap: Gap, evidence: Evidence | None) -> Findings:
@@ -102,18 +105,24 @@ class FaceLane:
         self._tracker.forget(before - 2 * MAX_LOOKAHEAD_FRAMES)
 
     @property
+    def looks(self) -> int:
+        """Pictures that the detector has seen so far."""
+        return self._looks
+
+    @property
     def found(self) -> int:
         """Faces found so far: appearances, not persons."""
         return self._tracker.confirmed_tracks
 
-    def _see(self, gap: Gap, index: int) -> tuple[int, Detections]:
+    def _see(self, detector: Detector, gap: Gap, index: int) -> tuple[int, Detections]:
         frame = gap.frames[index]
-        self.looks += 1
-        frame_id, seen = self._detector.infer(frame.frame_id, frame.picture)
+        self._looks += 1
+        frame_id, seen = detector.infer(frame.frame_id, frame.picture)
         if frame_id != frame.frame_id:
             raise InferenceError(
                 f"the face detector answered for frame {frame_id}, asked for {frame.frame_id}"
             )
+        _check(seen)
         return frame_id, seen
 
     def _settle(self, look_id: int, look_pts: float) -> float:
@@ -128,3 +137,20 @@ class FaceLane:
             self._tracker.settle(frame_id)
             horizon = pts
         return horizon
+
+
+def _check(seen: Detections) -> None:
+    """Refuse an answer that would be misunderstood: a NaN score is below every threshold, so that
+    the face that it belongs to would just be ignored.
+
+    Raises InferenceError; TypeError or AttributeError for what is no Detections at all.
+    """
+    n = len(seen.boxes)
+    if seen.boxes.shape != (n, 4) or seen.scores.shape != (n,):
+        raise InferenceError(f"boxes {seen.boxes.shape} do not fit scores {seen.scores.shape}")
+    if (seen.boxes.dtype.kind, seen.scores.dtype.kind) != ("f", "f"):
+        raise InferenceError(f"boxes are {seen.boxes.dtype}, scores {seen.scores.dtype}")
+    if not (np.isfinite(seen.boxes).all() and np.isfinite(seen.scores).all()):
+        raise InferenceError("the face detector gave NaN or infinity")
+    if (seen.boxes[:, 2:] < seen.boxes[:, :2]).any():
+        raise InferenceError("the face detector gave a box that ends before it begins")

@@ -39,7 +39,7 @@ FACE_FAMILIES = (
         name="centerface",
         conf=centerface.DEFAULT_CONF,
         prepare=make_dynamic,
-        recognise=lambda engine: engine.inputs[0] == "input.1" and len(engine.outputs) == 4,
+        recognise=lambda engine: engine.inputs == ("input.1",) and len(engine.outputs) == 4,
         build=centerface.CenterFace,
     ),
 )

@@ -1,4 +1,4 @@
-"""How a picture is fitted into a detector's input, and boxes back into the picture."""
+"""How a picture is fitted into a detector's input, and what it saw back into the picture."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.detection import FloatArray
+from edge.detection import Detections, FloatArray, nms
+from edge.errors import InferenceError
 from edge.frame import Picture
+
+MAX_DETECTIONS = 2000
+"""More in one picture is a model gone wrong: the densest pictures of WIDER FACE have fewer."""
+_FARTHEST_PX = 1e7
+"""No box reaches further, whatever the network's logarithms of sizes overflow to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +77,20 @@ class InputBuffer:
         for plane, channel in enumerate(self._order):
             self._tensor[0, plane, : fit.inner_height, : fit.inner_width] = rgb[channel]
         return self._tensor, fit
+
+
+def distinct(
+    boxes: FloatArray, scores: FloatArray, landmarks: FloatArray, iou: float
+) -> Detections:
+    """Drop doubles of one thing, the best score first.
+
+    Arguments as the columns of Detections; iou: overlap above which two are one thing. Raises
+    InferenceError for what no detector in its right mind says: one such box would swallow others
+    in the suppression of doubles.
+    """
+    if not (np.abs(boxes) <= _FARTHEST_PX).all() or not np.isfinite(landmarks).all():
+        raise InferenceError("the detector put a box or landmark where no picture can be")
+    kept = nms(boxes, scores, iou, MAX_DETECTIONS + 1)
+    if len(kept) > MAX_DETECTIONS:
+        raise InferenceError(f"the detector saw more than {MAX_DETECTIONS} things in one picture")
+    return Detections(boxes, scores, landmarks).keep(kept)

@@ -80,5 +80,9 @@ class Lane(Protocol, Generic[E]):
         """Frames before this frame_id have left."""
 
     @property
+    def looks(self) -> int:
+        """Pictures that detectors have seen so far."""
+
+    @property
     def found(self) -> int:
         """Things found so far, each counted once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -63,6 +64,7 @@ class LaneWorker:
         self._busy: Gap | None = None
         self._busy_since = 0.0
         self._generation = 0
+        self._thread: threading.Thread | None = None
         self._failures = 0
         self._ending = False
         self._dead = False
@@ -96,8 +98,19 @@ class LaneWorker:
         """Drop what is queued and let the thread go. Nothing more is published."""
         with self._changed:
             self._generation += 1
+            self._busy = None
             self._queue.clear()
             self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the look in progress to end, after `stop`; a stuck one is left behind.
+
+        A thread that comes back from native code while the interpreter shuts down ends the whole
+        process with SIGABRT.
+        """
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
 
     def check(self) -> None:
         """Notice a stall. To be called now and then by whoever waits for the lane."""
@@ -110,12 +123,16 @@ class LaneWorker:
             self._failures += 1
             reason = f"the detector did not answer for {self._stall_timeout_s:g} s"
             given_up = self._failures >= MAX_FAILURES or not self._renew()
-            if not given_up:
-                findings = self._lane.absorb(gap, None)
         if given_up:
             self._die(f"{reason}, {self._failures} times; it was given up")
             return
-        self._publish(findings, reason)
+        try:
+            with self._changed:
+                findings = self._lane.absorb(gap, None)
+            self._publish(findings, reason)
+        except Exception as error:  # noqa: BLE001 - the lane is blind from here on
+            self._fail(error)
+            return
         self._spawn()
 
     def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
@@ -127,6 +144,12 @@ class LaneWorker:
         """Frames before this frame_id have left."""
         with self._changed:
             self._lane.forget(before)
+
+    @property
+    def looks(self) -> int:
+        """Pictures that detectors have seen so far."""
+        with self._changed:
+            return self._lane.looks
 
     @property
     def found(self) -> int:
@@ -147,21 +170,20 @@ class LaneWorker:
 
     def _spawn(self) -> None:
         # A daemon: a stuck detector must not keep the process from ending.
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._run, args=(self._generation,), name=f"lane-{self.name}", daemon=True
         )
-        thread.start()
+        self._thread.start()
 
     def _run(self, generation: int) -> None:
         try:
             while self._step(generation):
                 pass
-        except Exception as error:  # noqa: BLE001 - the lane is blind from here on
-            _log.debug("the %s lane died", self.name, exc_info=True)
+        except BaseException as error:  # noqa: BLE001 - the lane is blind from here on
             with self._changed:
                 current = generation == self._generation
             if current:
-                self._die(f"the lane failed: {type(error).__name__}")
+                self._fail(error)
 
     def _step(self, generation: int) -> bool:
         """Look at one gap. Return False when there is nothing left to do."""
@@ -184,9 +206,9 @@ class LaneWorker:
         evidence, reason = None, ""
         try:
             evidence = self._lane.look(gap)
-        except Exception as error:  # noqa: BLE001
-            # Whatever it was, this gap is unjudged. The message may come from a third party, so
-            # only its kind is told to the user.
+        except BaseException as error:  # noqa: BLE001
+            # Whatever it was (SystemExit would end the thread in silence), this gap is unjudged.
+            # The message may come from a third party, so only its kind is told to the user.
             reason = f"the detector failed: {type(error).__name__}"
             _log.debug("the %s lane could not look", self.name, exc_info=True)
         with self._changed:
@@ -207,14 +229,19 @@ class LaneWorker:
         for start, end in findings.blind:
             self._on_event(LaneEvent(self.name, start, end, reason or "no look at both ends"))
 
+    def _fail(self, error: BaseException) -> None:
+        """Something beside the detectors went wrong: what the lane says cannot be trusted."""
+        _log.debug("the %s lane died", self.name, exc_info=error)
+        self._die(f"the lane failed: {type(error).__name__}")
+
     def _die(self, reason: str) -> None:
         """Blind for ever from the horizon on: no later look confirms what was last seen."""
-        start = self._judged_to
+        start = math.nextafter(self._judged_to, math.inf)
         with self._changed:
             self._dead = True
+            self._busy = None
             self._generation += 1
             self._queue.clear()
             self._changed.notify_all()
-        infinity = float("inf")
-        self._on_findings(self.name, Findings(infinity, ((start, infinity),)))
-        self._on_event(LaneEvent(self.name, start, infinity, reason))
+        self._on_findings(self.name, Findings(math.inf, ((start, math.inf),)))
+        self._on_event(LaneEvent(self.name, start, math.inf, reason))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.detection import Detections, nms
+from edge.detection import Detections
 from edge.errors import InferenceError
 from edge.frame import Picture
 from edge.inference.engine import Engine, Tensors
-from edge.lanes.geometry import Fit, InputBuffer
+from edge.lanes.geometry import Fit, InputBuffer, distinct
 
 STRIDES = (8, 16, 32)
 DEFAULT_CONF = 0.3
@@ -59,15 +59,18 @@ def decode(outputs: Tensors, fit: Fit, weakest: float) -> Detections:
                 f"YuNet's outputs at stride {stride} have shapes {cls.shape}, {obj.shape}, "
                 f"{bbox.shape}, {kps.shape} for an input of {fit.width}x{fit.height}"
             )
+        if not (np.isfinite(cls).all() and np.isfinite(obj).all()):
+            raise InferenceError(f"YuNet gave NaN or infinity as a score at stride {stride}")
         score = np.sqrt(np.clip(cls[0, :, 0], 0, 1) * np.clip(obj[0, :, 0], 0, 1))
         hit = np.flatnonzero(score >= weakest)
         cell = np.stack([hit % columns, hit // columns], axis=1).astype(np.float32)
-        centre = (cell + bbox[0, hit, :2]) * stride
-        half = np.exp(np.minimum(bbox[0, hit, 2:], _MAX_LOG_SIZE)) * (stride / 2)
-        boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            centre = (cell + bbox[0, hit, :2]) * stride
+            half = np.exp(np.minimum(bbox[0, hit, 2:], _MAX_LOG_SIZE)) * (stride / 2)
+            boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+            marks.append((np.tile(cell, 5) + kps[0, hit]) * stride)
         scores.append(score[hit])
-        marks.append((np.tile(cell, 5) + kps[0, hit]) * stride)
-    box = fit.to_picture(np.concatenate(boxes).astype(np.float32))
-    score = np.concatenate(scores).astype(np.float32)
-    mark = fit.to_picture(np.concatenate(marks).astype(np.float32)).reshape(-1, 5, 2)
-    return Detections(box, score, mark).keep(nms(box, score, _NMS_IOU))
+    with np.errstate(over="ignore"):
+        box = fit.to_picture(np.concatenate(boxes).astype(np.float32))
+        mark = fit.to_picture(np.concatenate(marks).astype(np.float32)).reshape(-1, 5, 2)
+    return distinct(box, np.concatenate(scores).astype(np.float32), mark, _NMS_IOU)

@@ -81,6 +81,9 @@ class RedactionStyle:
     cells: int = MAX_CELLS
 
     def __post_init__(self) -> None:
+        # Plain strings are as good; anything else raises instead of meaning some other effect.
+        object.__setattr__(self, "effect", Effect(self.effect))
+        object.__setattr__(self, "shape", Shape(self.shape))
         if not 1 <= self.cells <= MAX_CELLS:
             raise ValueError(f"cells is {self.cells}, expected 1..{MAX_CELLS}")
         for name, value in (("pad", self.pad), ("min_pad_px", self.min_pad_px)):

@@ -10,6 +10,7 @@ from benchmarks import reid
 from benchmarks._common import BenchmarkError
 from benchmarks._faces import FaceEmbedder, FaceFinder
 from benchmarks._portraits import Portrait, named
+from benchmarks._reid_video import _identify, _Sighting
 from edge.redact.effects import Effect, RedactionStyle
 from tests.support import shared_file
 
@@ -102,6 +103,26 @@ def test_command(tmp_path, capsys):
     ]  # fmt: skip
     assert reid.run(words) == 0
     assert "top-1 re-identification" in capsys.readouterr().out
+
+
+def test_a_clips_people_are_joined_and_probed_once():
+    rng = np.random.default_rng(1)
+    faces = rng.standard_normal((6, 128)).astype(np.float32)
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    blank = faces[0]  # what a recogniser sees in every mask: always the same
+    sightings = [
+        _Sighting((scene, ident), size, faces[ident], blank)
+        for scene in range(2)
+        for ident in range(6)
+        for size in (24.0, 60.0, 25.0)
+    ]
+    result = _identify(sightings)
+    assert result.upper.identities == result.upper.hits == result.upper.probes == 6
+    assert (result.naive.hits, result.naive.probes) == (1, 6)
+    assert result.naive.at_chance
+    assert result.small.probes == result.large.probes == 6
+    assert result.table().row_count == 5
+    assert set(result.to_json()) == {"naive", "parrot", "upper", "small", "large"}
 
 
 def test_missing_data_is_named(tmp_path):

@@ -229,3 +229,10 @@ def test_a_face_as_large_as_the_picture_has_at_most_eight_cells(width, height):
 def test_a_style_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RedactionStyle(**wrong)
+
+
+def test_a_plain_string_names_an_effect_and_an_unknown_one_is_refused() -> None:
+    assert RedactionStyle(effect="solid").effect is Effect.SOLID  # type: ignore[arg-type]
+    assert RedactionStyle(shape="rectangle").shape is Shape.RECTANGLE  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="blurry"):
+        RedactionStyle(effect="blurry")  # type: ignore[arg-type]

@@ -1,0 +1,26 @@
+"""Keeps glibc's allocator from holding on to picture buffers."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_LARGE_BYTES = 8 << 20
+"""Above a 1080p picture: mapping those anew costs 3 % of all CPU time in page faults."""
+_ARENAS = 2
+
+
+def keep_memory_flat() -> None:
+    """Use few arenas, and return very large blocks to the system when they are freed.
+
+    By default each thread gets an arena of its own, with holes of its own, and glibc raises the
+    size from which blocks are mapped singly up to 32 MiB as a program frees such blocks. Does
+    nothing where there is no glibc.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
+    except (OSError, AttributeError):
+        return

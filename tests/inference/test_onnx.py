@@ -1,0 +1,148 @@
+"""ONNX Runtime as an engine: what it says is finite or an error, and errors are one line."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from edge.errors import InferenceError, ModelError
+from edge.inference.engine import Engine
+from edge.inference.onnx import OnnxEngine
+
+FLOAT = TensorProto.FLOAT
+
+
+def model(nodes, inputs, outputs) -> bytes:
+    """Serialise a graph; inputs and outputs are (name, element type, shape)."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(*value) for value in inputs],
+        [helper.make_tensor_value_info(*value) for value in outputs],
+    )
+    opset = helper.make_opsetid("", 13)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+
+
+def reciprocal() -> bytes:
+    """One over x, and x itself beside it."""
+    nodes = [
+        helper.make_node("Reciprocal", ["x"], ["inverse"]),
+        helper.make_node("Identity", ["x"], ["same"]),
+    ]
+    outputs = [("same", FLOAT, ["n"]), ("inverse", FLOAT, ["n"])]
+    return model(nodes, [("x", FLOAT, ["n"])], outputs)
+
+
+def test_a_model_runs_and_its_outputs_have_their_names():
+    engine: Engine = OnnxEngine(reciprocal(), "reciprocal")
+    assert engine.inputs == ("x",)
+    assert engine.outputs == ("same", "inverse")
+    results = engine.run({"x": np.array([1, 2, 4], np.float32)})
+    assert list(results) == ["same", "inverse"]
+    assert np.allclose(results["same"], [1, 2, 4])
+    assert np.allclose(results["inverse"], [1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 500, 999])
+def test_one_number_that_is_none_spoils_the_whole_answer(value, place):
+    x = np.ones(1000, np.float32)
+    x[place] = value
+    engine = OnnxEngine(reciprocal(), "reciprocal")
+    with pytest.raises(InferenceError, match=r"reciprocal gave NaN or infinity in output \w+"):
+        engine.run({"x": x})
+    x[place] = 1  # it works again
+    assert np.allclose(engine.run({"x": x})["inverse"], 1)
+
+
+def test_a_half_precision_overflow_is_noticed():
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)
+    narrow = model([node], [("x", FLOAT, ["n"])], [("y", TensorProto.FLOAT16, ["n"])])
+    engine = OnnxEngine(narrow, "narrow")
+    assert engine.run({"x": np.array([65504], np.float32)})["y"].dtype == np.float16
+    with pytest.raises(InferenceError, match="narrow gave"):
+        engine.run({"x": np.array([1e6], np.float32)})
+
+
+def test_integers_and_empty_outputs_are_finite():
+    node = helper.make_node("NonZero", ["x"], ["where"])
+    integers = model([node], [("x", FLOAT, ["n"])], [("where", TensorProto.INT64, [1, "k"])])
+    engine = OnnxEngine(integers, "integers")
+    assert engine.run({"x": np.array([0, 3, 0, 1], np.float32)})["where"].tolist() == [[1, 3]]
+    assert engine.run({"x": np.zeros(4, np.float32)})["where"].shape == (1, 0)
+    assert engine.run({"x": np.zeros(0, np.float32)})["where"].shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "feeds",
+    [
+        {},
+        {"z": np.ones(3, np.float32)},
+        {"x": np.ones(3, np.float32), "z": np.ones(3, np.float32)},
+        {"x": np.ones((3, 3), np.float32)},
+        {"x": np.ones(3, np.float64)},
+        {"x": np.array(["a"])},
+        {"x": None},
+    ],
+    ids=["none", "another name", "one too many", "rank", "type", "text", "nothing"],
+)
+def test_what_cannot_be_run_is_one_line(feeds):
+    engine = OnnxEngine(reciprocal(), "reciprocal")
+    with pytest.raises(InferenceError, match="reciprocal failed: ") as caught:
+        engine.run(feeds)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failure_inside_the_graph_is_an_inference_error():
+    """A Reshape to a size that the data does not have: found only when it runs."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    inputs = [("x", FLOAT, ["n"]), ("shape", TensorProto.INT64, [1])]
+    engine = OnnxEngine(model([node], inputs, [("y", FLOAT, ["m"])]), "reshape")
+    x = np.ones(6, np.float32)
+    assert engine.run({"x": x, "shape": np.array([6])})["y"].shape == (6,)
+    with pytest.raises(InferenceError, match="reshape failed: ") as caught:
+        engine.run({"x": x, "shape": np.array([7])})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00", b"not a model at all", b"<!DOCTYPE html><html>", reciprocal()[:40]],
+    ids=["empty", "zero", "text", "web page", "truncated"],
+)
+def test_bytes_that_are_no_model_are_an_error_with_a_remedy(data):
+    with pytest.raises(ModelError, match="privaedge models fetch mine --force") as caught:
+        OnnxEngine(data, "mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_from_the_future_is_an_error_with_a_remedy():
+    node = helper.make_node("Reciprocal", ["x"], ["y"], domain="no.such.domain")
+    unknown = model([node], [("x", FLOAT, ["n"])], [("y", FLOAT, ["n"])])
+    with pytest.raises(ModelError, match=r"mine cannot be loaded by ONNX Runtime \d") as caught:
+        OnnxEngine(unknown, "mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_answers_are_the_same_with_more_threads_and_in_any_thread():
+    x = np.linspace(1, 2, 5000, dtype=np.float32)
+    wanted = OnnxEngine(reciprocal(), "one").run({"x": x})["inverse"]
+    engine = OnnxEngine(reciprocal(), "two", threads=2)
+    answers = []
+    for _ in range(3):  # a lane whose thread stalled goes on in another
+        thread = threading.Thread(target=lambda: answers.append(engine.run({"x": x})["inverse"]))
+        thread.start()
+        thread.join()
+    assert len(answers) == 3
+    assert all(np.array_equal(answer, wanted) for answer in answers)
+
+
+def test_an_answer_is_not_overwritten_by_the_next():
+    engine = OnnxEngine(reciprocal(), "reciprocal")
+    first = engine.run({"x": np.full(100, 2, np.float32)})["inverse"]
+    engine.run({"x": np.full(100, 4, np.float32)})
+    assert (first == 0.5).all()
