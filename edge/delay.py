@@ -112,7 +112,7 @@ class DelayLine(Generic[T]):
             raise ValueError("a delay line needs a positive length")
         self._items: deque[T] = deque()
         self._seconds = seconds
-        self._max_items = max_items
+        self.max_items = max_items
 
     def __len__(self) -> int:
         return len(self._items)
@@ -120,13 +120,13 @@ class DelayLine(Generic[T]):
     @property
     def full(self) -> bool:
         """Whether it spans its length, or holds as many items as it may."""
-        if len(self._items) >= self._max_items:
+        if len(self._items) >= self.max_items:
             return True
         return len(self._items) > 1 and self._items[-1].pts - self._items[0].pts >= self._seconds
 
     def append(self, item: T) -> None:
         """Add the newest. Raises OverflowError beyond the number of items allowed."""
-        if len(self._items) >= self._max_items:
+        if len(self._items) >= self.max_items:
             raise OverflowError("the delay line is full")
         self._items.append(item)
 

@@ -23,15 +23,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edge.analysis import Analyst
 from edge.delay import DelayLine, Gate, Judgement, Verdict
 from edge.detection import FloatArray
 from edge.frame import Frame
 from edge.lanes.faces import MAX_LOOKAHEAD_FRAMES
 from edge.lanes.lane import Findings, Gap
 from edge.lanes.worker import LaneEvent, LaneWorker
-from edge.motion import Motion, MotionEstimator
 from edge.release import Cleared, Releaser
-from edge.schedule import MAX_GAP_FRAMES, Cadence, Scheduler
+from edge.schedule import MAX_GAP_FRAMES, Cadence
 from edge.stats import StageTime, Stats
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ they take 470 MB."""
 _WAIT_S = 0.1
 """How often waiting threads look whether something has stalled or ended."""
 _LEAVE_S = 2.0
-"""How long the end of a run waits for a look that is still in progress: many times what one takes."""
+"""How long the end of a run waits for a look in progress: many times what one takes."""
 _FORGET_EVERY = 32
 
 
@@ -98,7 +98,6 @@ class Pipeline:
         self._gate = Gate(worker.name for worker in self._workers)
         self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES)
         self._sound: deque[Sound] = deque()
-        self._scheduler = Scheduler(cadence, *size)
         self._on_frame = on_frame
         self._on_look = on_look
         self._changed = threading.Condition()
@@ -107,6 +106,9 @@ class Pipeline:
         self._abandoned = False
         self._failure: BaseException | None = None
         self.stats = Stats()
+        self._analyst = Analyst(
+            cadence, size, self.stats, enqueue=self._enqueue, submit=self._submit
+        )
 
     def run(self) -> Stats:
         """Run to the end of the source, or until stopped. Raises what the source or sink raise."""
@@ -156,33 +158,18 @@ class Pipeline:
                 self._changed.notify_all()
 
     def _read_all(self) -> None:
-        estimator = MotionEstimator()
-        pending: list[tuple[Frame, Motion]] = []
         items = iter(self._source.read())
         while True:
             with self.stats.timed("decode"):
                 item = next(items, None)
             if item is None or self._stopping:
                 break
-            if not isinstance(item, Frame):
+            if isinstance(item, Frame):
+                self._analyst.take(item)
+            else:
                 with self._changed:
                     self._sound.append(item)
-                continue
-            with self.stats.timed("motion"):
-                motion = estimator.step(item.picture.luma)
-            self.stats.frames_in += 1
-            self.stats.cuts += motion.cut
-            if motion.cut and pending:
-                self._submit(pending)  # the last frame before the cut
-                pending = []
-            look = self._scheduler.decide(item.pts, motion)
-            self._enqueue(item)
-            pending.append((item, motion))
-            if look:
-                self._submit(pending)
-                pending = []
-        if pending:
-            self._submit(pending)
+        self._analyst.flush(last=True)
 
     def _enqueue(self, frame: Frame) -> None:
         with self._changed:
@@ -192,10 +179,10 @@ class Pipeline:
                 self._line.append(frame)
                 self._changed.notify_all()
 
-    def _submit(self, pending: list[tuple[Frame, Motion]]) -> None:
-        gap = Gap(tuple(f for f, _ in pending), tuple(m for _, m in pending))
+    def _submit(self, gap: Gap, _last: bool) -> bool:
         for worker in self._workers:
             worker.submit(gap, lambda: self._abandoned)
+        return True
 
     # -- lanes -------------------------------------------------------------------------------
 

@@ -13,6 +13,10 @@ MAX_STRETCHES = 1000
 """Stretches that are listed; later ones are only counted, as a stream may run for months."""
 
 
+_KEPT = 1000
+"""Stretches and reasons that are kept, the newest: a live stream runs for months."""
+
+
 @dataclass(slots=True)
 class StageTime:
     """Time one stage has taken: calls, wall seconds, CPU seconds of its own thread."""
@@ -46,9 +50,16 @@ class Stats:
     found: dict[str, int] = field(default_factory=dict)
     pts_out: float = 0.0
     stretches: list[Stretch] = field(default_factory=list)
+    """The newest ones."""
     reasons: list[str] = field(default_factory=list)
     """Why gates closed, one line each, repetitions left out."""
     stages: dict[str, StageTime] = field(default_factory=dict)
+    frames_dropped: int = 0
+    """Live: frames that were read and never left, for want of time."""
+    slates: int = 0
+    """Live: frames sent in place of a lost signal."""
+    connections: int = 0
+    """Live: times that the source was connected to."""
     started: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
@@ -76,11 +87,13 @@ class Stats:
             last.frames += 1
         elif len(self.stretches) < MAX_STRETCHES:
             self.stretches.append(Stretch(pts, pts, 1, lanes))
+            del self.stretches[:-_KEPT]
 
     def note(self, reason: str) -> None:
         """Remember why a gate closed."""
         if reason not in self.reasons:
             self.reasons.append(reason)
+            del self.reasons[:-_KEPT]
 
     @property
     def fps(self) -> float:

@@ -255,37 +255,40 @@ class Tracker:
     def _paint(self, track: Track, frame_id: int, box: Box) -> None:
         if frame_id <= self.settled or self._outside(box):
             return
-        if track.confirmed:
-            self._painted.setdefault(frame_id, []).append((track.track_id, box))
-        else:
+        if not track.confirmed:
             track.waiting.append((frame_id, box))
+            return
+        rows = self._painted.setdefault(frame_id, [])
+        for i, (track_id, there) in enumerate(rows):
+            if track_id == track.track_id and _overlap(there, box) >= self._settings.iou_thresh:
+                rows[i] = (track_id, _hull(there, box))  # tiles on tiles would hide less
+                return
+        rows.append((track.track_id, box))
 
     def _paint_between(self, track: Track, a: _Sighting, b: _Sighting) -> None:
-        """Paint (a, b]: what both ends say, joined."""
-        forward = self._steps(a.frame_id, b.frame_id)
-        arrived = move_boxes(a.box[None], forward[-1])[0]
+        """Paint [a, b]: what both ends say, joined."""
+        forward = [IDENTITY, *self._steps(a.frame_id, b.frame_id)]
         backward = invert(forward[-1])
-        overlaps = iou_matrix(arrived[None].astype(np.float32), b.box[None].astype(np.float32))
-        near = bool(overlaps[0, 0] >= self._settings.iou_thresh)
+        arrived = move_boxes(a.box[None], forward[-1])[0]
+        near = _overlap(arrived, b.box) >= self._settings.iou_thresh
         span = b.frame_id - a.frame_id
-        for k, matrix in enumerate(forward[:-1], start=1):
+        for k, matrix in enumerate(forward):
+            frame_id = a.frame_id + k
             from_a = move_boxes(a.box[None], matrix)[0]
             from_b = move_boxes(b.box[None], compose(backward, matrix))[0]
             if near:
-                self._paint(track, a.frame_id + k, _hull(from_a, from_b))
+                self._paint(track, frame_id, _hull(from_a, from_b))
                 continue
             # It moved on its own: a straight path, made wider where it is least certain. Or it is
             # two things, of which each look missed one.
-            share = k / span
-            drift = float(np.abs(from_b - from_a).max())
-            slack = 0.5 * drift * share * (1 - share)
-            path = (1 - share) * from_a + share * from_b + np.array([-slack, -slack, slack, slack])
-            for box in (from_a, path, from_b):
-                self._paint(track, a.frame_id + k, box)
-        if not near:
-            self._paint(track, b.frame_id, arrived)
-            self._paint(track, a.frame_id, move_boxes(b.box[None], backward)[0])
-        self._paint(track, b.frame_id, b.box)
+            self._paint(track, frame_id, from_a)
+            self._paint(track, frame_id, from_b)
+            if 0 < k < span:
+                share = k / span
+                drift = float(np.abs(from_b - from_a).max())
+                slack = 0.5 * drift * share * (1 - share)
+                path = (1 - share) * from_a + share * from_b
+                self._paint(track, frame_id, path + np.array([-slack, -slack, slack, slack]))
 
     def _paint_back(self, track: Track, first: _Sighting) -> None:
         """Paint a first sighting, and carry it into the past: to the look before, or to the cut
@@ -359,6 +362,15 @@ class Tracker:
 
 def _hull(a: Box, b: Box) -> Box:
     return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union, for one pair in a tenth of the time that iou_matrix takes."""
+    ax1, ay1, ax2, ay2 = a.tolist()
+    bx1, by1, bx2, by2 = b.tolist()
+    inter = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
+    return float(inter / max(union, 1e-6))
 
 
 def _size(boxes: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -19,7 +19,7 @@ _PREFERENCE = ("yunet-n", "yunet-2023mar", "centerface")
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of a real face before a moving camera, with sound."""
+    """Three seconds of a real face before a moving camera, with sound."""
     return film(tmp_path_factory.mktemp("clip") / "astronaut.mp4")
 
 

@@ -7,6 +7,7 @@ import random
 import resource
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -96,7 +97,7 @@ def _no_packets(path: Path, size: tuple[int, int] = (640, 360), junk: bytes = b"
         for n in range(5 if junk else 0):
             packet = av.Packet(junk)
             packet.stream, packet.pts, packet.dts = video, n, n
-            packet.time_base = video.time_base
+            packet.time_base = Fraction(1, 25)
             out.mux(packet)
     return path
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -121,6 +121,7 @@ def test_an_unknown_lane_cannot_speak():
     assert gate.judge(0.0).verdict is Verdict.WAIT
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     horizons=st.lists(st.floats(-5, 5) | st.sampled_from([INF, -INF]), max_size=12),
     pts=st.floats(-5, 5),
@@ -136,6 +137,7 @@ def test_horizons_in_any_order_never_take_a_release_back(horizons, pts):
         assert released == (max(horizons[: horizons.index(horizon) + 1]) >= pts or released)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     blind=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8)), max_size=10),
     before=st.integers(-1, 30),
@@ -275,12 +277,18 @@ class LiveStream(RuleBasedStateMachine):
 
 
 TestLiveStream = LiveStream.TestCase
-TestLiveStream.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLiveStream.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 # -- the delay line ----------------------------------------------------------------------------
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pts=st.lists(st.floats(-1e6, 1e6), max_size=30), room=st.integers(1, 20))
 def test_the_line_keeps_order_and_never_holds_more_than_it_may(pts, room):
     line: DelayLine[Item] = DelayLine(1.0, room)

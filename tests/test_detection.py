@@ -69,6 +69,7 @@ small_boxes = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(a=small_boxes, b=small_boxes)
 def test_overlap_is_what_counting_cells_gives(a, b):
     matrix = iou_matrix(
@@ -81,6 +82,7 @@ def test_overlap_is_what_counting_cells_gives(a, b):
             assert matrix[i, j] == pytest.approx(iou(box_a, box_b), abs=1e-5)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float32, (6, 4), elements=st.floats(-1e4, 1e4, width=32)))
 def test_overlap_of_any_numbers_is_a_share(raw):
     """Inside-out boxes too, as a broken model may give them."""

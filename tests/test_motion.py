@@ -73,6 +73,7 @@ similarities = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(similarities, similarities)
 def test_composing_and_inverting_are_those_of_three_by_three_matrices(a, b):
     def square(matrix: np.ndarray) -> np.ndarray:
@@ -83,6 +84,7 @@ def test_composing_and_inverting_are_those_of_three_by_three_matrices(a, b):
     assert invert(a).dtype == np.float64
 
 
+@settings(deadline=None)
 @given(similarities, similarities, st.tuples(*[st.floats(0, 1000)] * 4))
 def test_a_box_goes_the_same_way_in_one_step_as_in_two(a, b, numbers):
     x, y, w, h = numbers

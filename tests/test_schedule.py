@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.motion import IDENTITY, Motion
@@ -47,7 +47,7 @@ cadences = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cadence=cadences, frames=st.lists(st.tuples(steps, motions), min_size=1, max_size=150))
 def test_the_guarantees_hold_for_any_rate_and_motion(cadence, frames):
     times = list(itertools.accumulate(step for step, _ in frames))

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.stats import MAX_STRETCHES, Stats, peak_memory_bytes
@@ -23,6 +23,7 @@ def leave(stats: Stats, pts: float, lanes: tuple[str, ...] | None) -> None:
 owed = st.none() | st.sampled_from([("faces",), ("plates",), ("faces", "plates")])
 
 
+@settings(deadline=None)
 @given(st.lists(owed, max_size=60))
 def test_neighbours_owed_to_the_same_lanes_are_one_stretch(frames):
     stats = Stats()

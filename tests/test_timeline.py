@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.timeline import audio_sample, sample_index, seconds
@@ -22,6 +22,7 @@ def test_a_slot_begins_exactly_at_its_edge(target_fps):
         assert sample_index(edge - 0.01 / target_fps, target_fps) == n - 1
 
 
+@settings(deadline=None)
 @given(
     frame=st.integers(0, 10**7),
     frame_rate=st.sampled_from([Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(120)]),
@@ -33,12 +34,14 @@ def test_the_slot_of_a_frame_is_that_of_its_exact_time(frame, frame_rate, target
     assert sample_index(float(exact), float(target)) == math.floor(exact * target)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e5, 1e6), min_size=2), st.floats(0.5, 60))
 def test_slots_never_run_backwards(times, target_fps):
     slots = [sample_index(pts, target_fps) for pts in sorted(times)]
     assert slots == sorted(slots)
 
 
+@settings(deadline=None)
 @given(
     ticks=st.integers(-(2**40), 2**40),
     start=st.integers(-(2**40), 2**40),

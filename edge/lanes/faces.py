@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from edge.detection import Detections, FloatArray
 from edge.errors import InferenceError
 from edge.lanes.lane import Detector, Findings, Gap
+from edge.motion import IDENTITY, Motion
 from edge.track import Tracker, TrackerSettings
 
 MAX_LOOKAHEAD_FRAMES = 60
@@ -44,6 +46,9 @@ class FaceLane:
         self._refine = refine
         self._frames: deque[tuple[int, float]] = deque()
         self._failing = False
+        self._entered: tuple[int, float] | None = None
+        """frame_id and pts of the newest frame that this lane was told of."""
+        self._hole: tuple[float, float] | None = None
         self._looks = 0
 
     def renew(self, detector: Detector) -> None:
@@ -51,8 +56,19 @@ class FaceLane:
         self._detector = detector
 
     def enter(self, gap: Gap) -> None:
-        """Take note of new frames."""
-        for frame, motion in zip(gap.frames, gap.motions, strict=True):
+        """Take note of new frames. Frames left out before them will be said to be unjudged."""
+        self._hole = None
+        motions = gap.motions
+        first = gap.frames[0]
+        if self._entered is not None and first.frame_id != self._entered[0] + 1:
+            # Whoever lost them: no look vouches for frames that this lane has not been told of.
+            self._hole = (
+                math.nextafter(self._entered[1], math.inf),
+                math.nextafter(first.pts, -math.inf),
+            )
+            motions = (Motion(IDENTITY, cut=True, reliable=False), *motions[1:])
+        self._entered = (gap.look.frame_id, gap.look.pts)
+        for frame, motion in zip(gap.frames, motions, strict=True):
             self._tracker.advance(frame.frame_id, motion)
             self._frames.append((frame.frame_id, frame.pts))
 
@@ -87,7 +103,19 @@ class FaceLane:
             self._failing = False
             for frame_id, seen in evidence:
                 self._tracker.look(frame_id, seen)
+        if self._hole is not None and self._hole[0] <= self._hole[1]:
+            blind = (self._hole, *blind)
         return Findings(self._settle(look.frame_id, look.pts), blind)
+
+    def pause(self) -> Findings:
+        """The signal is lost: nothing more will be known of the frames so far."""
+        self._tracker.finish()
+        if not self._frames:
+            return Findings(float("-inf"))
+        frame_id, pts = self._frames[-1]
+        self._frames.clear()
+        self._tracker.settle(frame_id)
+        return Findings(pts)
 
     def finish(self) -> Findings:
         """Nothing more will be known: all is final."""

@@ -31,6 +31,8 @@ class Gap:
 
     frames: tuple[Frame, ...]
     motions: tuple[Motion, ...]
+    skipped: bool = False
+    """True where nothing will be looked at: detectors are too slow. Its pictures may be gone."""
 
     @property
     def look(self) -> Frame:
@@ -69,6 +71,9 @@ class Lane(Protocol, Generic[E]):
 
     def absorb(self, gap: Gap, evidence: E | None) -> Findings:
         """Draw conclusions; None means that looking failed. Quick."""
+
+    def pause(self) -> Findings:
+        """The signal is lost: nothing more will be known of the frames so far."""
 
     def finish(self) -> Findings:
         """The stream has ended: nothing more will be known."""

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 QUEUE_GAPS = 4
 """Gaps that may wait to be looked at. A file's reader waits when they are reached."""
+LIVE_QUEUE_GAPS = 2
+"""The same for a live source, which never waits: beyond it, looks are left out."""
 MAX_FAILURES = 3
 """Stalls in a row after which a lane is given up: every one leaves a thread behind that cannot be
 ended."""
@@ -60,7 +62,8 @@ class LaneWorker:
         self._revive = revive
         self._clock = clock
         self._changed = threading.Condition()
-        self._queue: deque[Gap] = deque()
+        self._queue: deque[Gap | None] = deque()
+        """None: the signal is lost."""
         self._busy: Gap | None = None
         self._busy_since = 0.0
         self._generation = 0
@@ -86,6 +89,26 @@ class LaneWorker:
                 self._changed.wait(0.05)
             if not self._dead:
                 self._queue.append(gap)
+                self._changed.notify_all()
+
+    @property
+    def room(self) -> bool:
+        """Whether a gap handed in now would be looked at soon."""
+        with self._changed:
+            return self._dead or len(self._queue) < LIVE_QUEUE_GAPS
+
+    def put(self, gap: Gap) -> None:
+        """Queue a gap without waiting. The caller minds `room`, except for skipped gaps."""
+        with self._changed:
+            if not self._dead:
+                self._queue.append(gap)
+                self._changed.notify_all()
+
+    def pause(self) -> None:
+        """The signal is lost: once the queue is done, what is known of its frames is all."""
+        with self._changed:
+            if not self._dead:
+                self._queue.append(None)
                 self._changed.notify_all()
 
     def end(self) -> None:
@@ -119,7 +142,7 @@ class LaneWorker:
             if gap is None or self._clock() - self._busy_since < self._stall_timeout_s:
                 return
             self._generation += 1  # whatever the old thread says from now on is not heard
-            self._busy = None
+            self._busy = self._thread = None
             self._failures += 1
             reason = f"the detector did not answer for {self._stall_timeout_s:g} s"
             given_up = self._failures >= MAX_FAILURES or not self._renew()
@@ -192,20 +215,24 @@ class LaneWorker:
                 self._changed.wait()
             if generation != self._generation or self._dead:
                 return False
-            if not self._queue:
-                gap, findings = None, self._lane.finish()
+            ended = not self._queue
+            gap = None if ended else self._queue.popleft()
+            if gap is None:
+                findings = self._lane.finish() if ended else self._lane.pause()
             else:
-                gap = self._busy = self._queue.popleft()
-                self._busy_since = self._clock()
+                self._busy, self._busy_since = gap, self._clock()
                 self._lane.enter(gap)
             self._changed.notify_all()
         if gap is None:
             self._publish(findings, "")
-            return False
+            return not ended
         begun, cpu = time.perf_counter(), time.thread_time()
         evidence, reason = None, ""
         try:
-            evidence = self._lane.look(gap)
+            if gap.skipped:
+                reason = "the detector is too slow"
+            else:
+                evidence = self._lane.look(gap)
         except BaseException as error:  # noqa: BLE001
             # Whatever it was (SystemExit would end the thread in silence), this gap is unjudged.
             # The message may come from a third party, so only its kind is told to the user.

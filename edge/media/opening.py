@@ -87,8 +87,11 @@ def _is_mp4(path: Path) -> bool:
         return file.read(12)[4:8] in (b"ftyp", b"mdat", b"wide", b"moov", b"free", b"skip")
 
 
-def choose_picture(streams: av.container.streams.StreamContainer, path: Path) -> VideoStream:
-    """Choose the picture stream: marked default, then largest, then first. Raises SourceError."""
+def choose_picture(streams: av.container.streams.StreamContainer, path: Path | str) -> VideoStream:
+    """Choose the picture stream: marked default, then largest, then first. Raises SourceError.
+
+    path: what to call the source in messages.
+    """
     cover = Disposition.attached_pic | Disposition.timed_thumbnails
     candidates = [s for s in streams.video if not s.disposition & cover]
     if not candidates:

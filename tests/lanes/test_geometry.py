@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.detection import Detections
@@ -42,6 +42,7 @@ def coloured(width: int, height: int, rgb: tuple[int, int, int]) -> RgbPicture:
 sides = st.integers(1, 8192)
 
 
+@settings(deadline=None)
 @given(
     width=sides, height=sides, long_side=st.integers(32, 2048), multiple=st.sampled_from([1, 32])
 )
@@ -62,6 +63,7 @@ def test_any_picture_fits(width, height, long_side, multiple):
     assert abs(fit.inner_height - height * scale) <= 1
 
 
+@settings(deadline=None)
 @given(width=sides, height=sides, long_side=st.integers(32, 2048))
 def test_the_corners_of_what_is_shown_are_the_corners_of_the_picture(width, height, long_side):
     fit = Fit.of(width, height, long_side, 32)

@@ -353,6 +353,33 @@ def test_queue_is_bounded_and_who_submits_waits(released: threading.Event) -> No
     assert lane.entered == list(range(QUEUE_GAPS + 1))
 
 
+def test_end_of_a_run_waits_for_a_look_in_progress_but_not_for_a_stuck_one(
+    released: threading.Event,
+) -> None:
+    look, stuck = stuck_at(released, 0)
+    given_up = started(Bench(ScriptedLane(look)))
+    given_up.submit(gap(0))
+    assert stuck.wait(LONG_S)
+    given_up.stall()
+    given_up.worker.stop()
+    begun = time.monotonic()
+    given_up.worker.join(LONG_S)
+    assert time.monotonic() - begun < LONG_S / 2
+
+    stuck.clear()
+    busy = started(Bench(ScriptedLane(look)))
+    busy.submit(gap(0))
+    assert stuck.wait(LONG_S)
+    busy.worker.stop()
+    busy.worker.join(0.01)
+    thread = busy.worker._thread
+    assert thread is not None
+    assert thread.is_alive()
+    threading.Timer(0.1, released.set).start()
+    busy.worker.join(LONG_S)
+    assert not thread.is_alive()
+
+
 def test_stopped_worker_says_nothing_more(released: threading.Event) -> None:
     look, stuck = stuck_at(released, 1)
     bench = started(Bench(ScriptedLane(look)))

@@ -1,0 +1,59 @@
+"""From frames to gaps: motion is measured, frames to look at are chosen, lanes are given work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.frame import Frame
+from edge.lanes.lane import Gap
+from edge.motion import Motion, MotionEstimator
+from edge.schedule import Cadence, Scheduler
+from edge.stats import Stats
+
+
+class Analyst:
+    """Takes the frames of one source in order. Used by one thread.
+
+    enqueue(frame): puts a frame into the delay line. It is called before the frame can become part
+    of a gap, so that what is looked at also waits. submit(gap, last): hands out work; unless it is
+    the last, it may return False to say that lanes have no room, and then gets the same frames
+    again, and more, with the next look.
+    """
+
+    def __init__(
+        self,
+        cadence: Cadence,
+        size: tuple[int, int],
+        stats: Stats,
+        *,
+        enqueue: Callable[[Frame], None],
+        submit: Callable[[Gap, bool], bool],
+    ) -> None:
+        self._estimator = MotionEstimator()
+        self._scheduler = Scheduler(cadence, *size)
+        self._stats = stats
+        self._enqueue = enqueue
+        self._submit = submit
+        self._pending: list[tuple[Frame, Motion]] = []
+
+    def take(self, frame: Frame) -> None:
+        """Measure a frame, queue it, and hand out a gap where it is to be looked at."""
+        with self._stats.timed("motion"):
+            motion = self._estimator.step(frame.picture.luma)
+        self._stats.frames_in += 1
+        self._stats.cuts += motion.cut
+        if motion.cut:
+            self.flush()  # the last frame before the cut
+        look = self._scheduler.decide(frame.pts, motion)
+        self._enqueue(frame)
+        self._pending.append((frame, motion))
+        if look:
+            self.flush()
+
+    def flush(self, *, last: bool = False) -> None:
+        """Hand out what was not looked at yet. last: no more frames will come."""
+        if not self._pending:
+            return
+        frames, motions = zip(*self._pending, strict=True)
+        if self._submit(Gap(frames, motions), last):
+            self._pending = []

@@ -1,0 +1,338 @@
+"""A live stream: constant delay, deadlines, a slate where there is no signal.
+
+Beside pipeline.py, which a file goes through, three things differ. The source never waits: looks
+are left out when detectors are slow. Every frame leaves `delay` after it came; one that has not
+been judged by then leaves masked. And the outgoing stream never stops: when nothing comes, a slate
+goes.
+
+    intake   source → motion → scheduler ─► delay line      reconnects for ever
+    lanes    look → track → findings → gate
+    writer   (the caller's thread) at its due time: gate → release → sink, else slate
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.analysis import Analyst
+from edge.clockwork import Backoff, Timeline
+from edge.delay import DelayLine, Gate, Judgement
+from edge.detection import FloatArray
+from edge.errors import SourceError
+from edge.frame import Frame, Picture
+from edge.lanes.lane import Findings, Gap
+from edge.lanes.worker import LaneEvent
+from edge.pipeline import WorkerFactory
+from edge.release import Releaser
+from edge.schedule import Cadence
+from edge.stats import Stats
+
+_log = logging.getLogger(__name__)
+
+Samples = NDArray[np.float32]
+
+_LINE_SLACK = 1.5
+"""Frames that the delay line holds beyond its length at the announced rate: sources burst."""
+_LINE_MIN_FRAMES = 32
+_GRACE_FRAMES = 3
+"""Frames that may be missing before a slate goes out: decoders reorder, networks jitter."""
+_TOO_LATE_S = 0.5
+"""A frame this long after its due time is dropped, since the encoder cannot keep up: the delay
+must not grow."""
+_MAX_GAP_S = 1.0
+"""Longest stretch between two looks that still counts as judged."""
+_SOUND_BLOCKS = 4096
+_WAIT_S = 0.02
+
+
+class Connection(Protocol):
+    """One connection to a live source."""
+
+    @property
+    def fps(self) -> float:
+        """Announced frame rate."""
+
+    def read(self) -> Iterator[Frame | tuple[float, Samples]]:
+        """Yield frames of the output's size, and sound as (pts, (2, n) float32 at 48 kHz).
+
+        Both with pts from this connection's start. Ends, or raises SourceError, on loss.
+        """
+
+    def close(self) -> None:
+        """End it, also from another thread."""
+
+
+class Sink(Protocol):
+    """Takes cleared pictures and sound in stream time."""
+
+    def write_frame(self, picture: Any, pts: float) -> None:
+        """Take a picture. Must not wait for a network."""
+
+    def write_sound(self, samples: Samples, pts: float) -> None:
+        """Take (2, n) float32 samples at 48 kHz."""
+
+
+@dataclass(slots=True)
+class _Gone:
+    """Stands where a picture was."""
+
+    width: int
+    height: int
+
+    @property
+    def luma(self) -> Any:
+        raise LookupError("this picture has left")
+
+    def shrink(self, width: int, height: int) -> Any:
+        raise LookupError("this picture has left")
+
+    def edit(self) -> Any:
+        raise LookupError("this picture has left")
+
+
+class LivePipeline:
+    """Runs one live stream until it is stopped."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        sink: Sink,
+        workers: Sequence[WorkerFactory],
+        releaser: Releaser,
+        *,
+        slate: Picture,
+        size: tuple[int, int],
+        fps: float,
+        cadence: Cadence,
+        delay_s: float,
+        once: bool = False,
+        on_frame: Callable[[Stats], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """connect: opens the source, raises SourceError. slate: sent while there is no signal.
+
+        once: end with the source instead of connecting again (a file paced in real time).
+        """
+        self._connect, self._sink, self._releaser = connect, sink, releaser
+        self._workers = [make(self._take_findings, self._take_event) for make in workers]
+        self._gate = Gate(worker.name for worker in self._workers)
+        frames = max(_LINE_MIN_FRAMES, round(delay_s * fps * _LINE_SLACK))
+        self._line: DelayLine[Frame] = DelayLine(delay_s, frames)
+        self._sound: deque[tuple[float, Samples]] = deque(maxlen=_SOUND_BLOCKS)
+        self._slate, self._size, self._fps = slate, size, fps
+        self._cadence, self._delay_s, self._once = cadence, delay_s, once
+        self._on_frame = on_frame
+        self._clock = clock
+        self._epoch = clock()
+        self._timeline = Timeline()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._ended = False
+        self._next_id = 0
+        self._last_out = float("-inf")
+        self._slated = False
+        self._connection: Connection | None = None
+        self._failure: BaseException | None = None
+        self.signal = False
+        """Whether the source is connected and frames come."""
+        self.stats = Stats()
+
+    def run(self) -> Stats:
+        """Run until stopped. Raises what the sink raises."""
+        intake = threading.Thread(target=self._take_in, name="intake", daemon=True)
+        for worker in self._workers:
+            worker.start()
+        intake.start()
+        try:
+            while not self._stopping.is_set() and self._write_due():
+                pass
+        finally:
+            self.stop()
+            for worker in self._workers:
+                worker.stop()
+            self.stats.seconds = time.perf_counter() - self.stats.started
+            self.stats.looks = sum(worker.looks for worker in self._workers)
+        if self._failure is not None:
+            raise self._failure
+        return self.stats
+
+    def stop(self) -> None:
+        """End soon. What has not left by now never will. May be called from a signal handler."""
+        self._stopping.set()
+
+    def _now(self) -> float:
+        return self._clock() - self._epoch
+
+    # -- intake ------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        backoff = Backoff()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._follow(backoff)
+                    reason = "the stream ended"
+                except SourceError as error:
+                    reason = str(error)
+                self.signal = False
+                if self._once:
+                    break
+                self.stats.note(f"source: {reason}")
+                _log.warning("no signal: %s", reason)
+                self._stopping.wait(backoff.wait_s(random.random()))  # noqa: S311 - no secret
+        except BaseException as error:  # noqa: BLE001 - handed to the writer's thread
+            self._failure = error
+            self._stopping.set()
+        finally:
+            self._ended = True
+
+    def _follow(self, backoff: Backoff) -> None:
+        """Connect, and take frames until the connection is lost."""
+        connection = self._connect()
+        self.stats.connections += 1
+        self._timeline.restart()
+        analyst = Analyst(
+            self._cadence, self._size, self.stats, enqueue=self._enqueue, submit=self._submit
+        )
+        try:
+            for item in connection.read():
+                if self._stopping.is_set():
+                    return
+                if isinstance(item, Frame):
+                    backoff.reset()
+                    self.signal = True
+                    pts = self._timeline.place(item.pts, self._now(), 1 / connection.fps)
+                    analyst.take(replace(item, frame_id=self._next_id, pts=pts))
+                    self._next_id += 1
+                elif (placed := self._timeline.sound(item[0])) is not None:
+                    with self._changed:
+                        self._sound.append((placed, item[1]))
+        finally:
+            connection.close()
+            analyst.flush(last=True)
+            for worker in self._workers:
+                worker.pause()
+
+    def _enqueue(self, frame: Frame) -> None:
+        with self._changed:
+            if len(self._line) >= self._line.max_items:
+                self._line.pop()
+                self.stats.frames_dropped += 1
+            self._line.append(frame)
+            self._changed.notify_all()
+
+    def _submit(self, gap: Gap, last: bool) -> bool:
+        if all(worker.room for worker in self._workers):
+            for worker in self._workers:
+                worker.put(gap)
+            return True
+        if gap.look.pts - gap.frames[0].pts < _MAX_GAP_S and not last:
+            return False
+        blank = _Gone(*self._size)
+        frames = tuple(replace(frame, picture=blank) for frame in gap.frames)
+        for worker in self._workers:
+            worker.put(Gap(frames, gap.motions, skipped=True))
+        return True
+
+    # -- lanes -------------------------------------------------------------------------------
+
+    def _take_findings(self, lane: str, findings: Findings) -> None:
+        with self._changed:
+            for start, end in findings.blind:
+                self._gate.blind(lane, start, end)
+            self._gate.advance(lane, findings.horizon)
+
+    def _take_event(self, event: LaneEvent) -> None:
+        self.stats.note(f"{event.lane}: {event.reason}")
+
+    # -- writer ------------------------------------------------------------------------------
+
+    def _write_due(self) -> bool:
+        """Send what is due, or wait a little. Return False when all has been sent."""
+        now = self._now()
+        on_air = now - self._delay_s  # the stream time that is sent now
+        with self._changed:
+            frame = self._line.oldest()
+            due = frame is not None and frame.pts <= on_air
+            if due:
+                frame = self._line.pop()
+                judgement = self._gate.judge(frame.pts, overdue=True)
+        if due and frame is not None:
+            self._send_sound(on_air)
+            self._send(frame, judgement, on_air)
+        elif frame is None and self._ended and self._once:
+            return False
+        elif on_air > 0 and on_air - self._last_out >= self._patience_s:
+            self._send_sound(on_air)
+            self._send_slate(on_air)
+        else:
+            next_due = frame.pts - on_air if frame is not None else _WAIT_S
+            self._stopping.wait(max(0.001, min(_WAIT_S, next_due)))
+        for worker in self._workers:
+            worker.check()
+        return True
+
+    def _send(self, frame: Frame, judgement: Judgement, on_air: float) -> None:
+        stats = self.stats
+        if on_air - frame.pts > _TOO_LATE_S:
+            stats.frames_dropped += 1
+            return
+        boxes, tracks = self._regions(frame.frame_id)
+        with stats.timed("redact"):
+            cleared = self._releaser.clear(frame, judgement, boxes, tracks)
+        with stats.timed("encode"):
+            self._sink.write_frame(cleared.picture, frame.pts)
+        if cleared.masked:
+            stats.count_masked(frame.pts, judgement.lanes or ("redaction",))
+        stats.frames_out += 1
+        stats.regions += cleared.regions
+        stats.frames_with_regions += bool(cleared.regions)
+        self._sent(frame.pts)
+        with self._changed:
+            self._gate.forget(frame.pts)
+        for worker in self._workers:
+            worker.forget(frame.frame_id)
+
+    def _send_slate(self, on_air: float) -> None:
+        """Fill the time since the last picture with the slate, up to now."""
+        self._sink.write_frame(self._slate, on_air)
+        self.stats.slates += 1
+        self._sent(on_air)
+        self._slated = True
+
+    @property
+    def _patience_s(self) -> float:
+        """How long nothing may go out: some frames at first, one while the slate is shown."""
+        return (1 if self._slated else _GRACE_FRAMES) / self._fps
+
+    def _sent(self, pts: float) -> None:
+        self._slated = False
+        self._last_out = self.stats.pts_out = pts
+        self.stats.found = {worker.name: worker.found for worker in self._workers}
+        if self._on_frame is not None:
+            self._on_frame(self.stats)
+
+    def _send_sound(self, on_air: float) -> None:
+        while True:
+            with self._changed:
+                if not self._sound or self._sound[0][0] > on_air:
+                    return
+                pts, samples = self._sound.popleft()
+            self._sink.write_sound(samples, pts)
+
+    def _regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        answers = [worker.regions(frame_id) for worker in self._workers]
+        if not answers:
+            return np.zeros((0, 4), np.float32), []
+        boxes = np.concatenate([boxes for boxes, _ in answers])
+        return boxes, [track for _, tracks in answers for track in tracks]

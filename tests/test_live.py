@@ -1,0 +1,228 @@
+"""The live pipeline in real time: real frames, redactor and verdicts, a detector on command."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.detection import Detections
+from edge.errors import SourceError
+from edge.frame import Frame
+from edge.lanes.faces import FaceLane
+from edge.lanes.worker import LaneWorker
+from edge.live import LivePipeline
+from edge.media.source import FileSource
+from edge.redact.cpu import CpuRedactor
+from edge.redact.effects import RedactionStyle
+from edge.release import Releaser
+from edge.schedule import Cadence
+from edge.track import TrackerSettings
+from tests.harness import FPS, FRAMES, SIZE, Luma, Script, decode, film, fine_detail, likeness
+
+DELAY_S = 1.6
+SLATE = 77
+"""Luma of the test's slate: no frame of the clip is flat."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("live") / "clip.mp4", sound=False)
+
+
+class Camera:
+    """A connection that gives the clip's frames in real time."""
+
+    fps = float(FPS)
+
+    def __init__(self, clip: Path, frames: range) -> None:
+        self._clip, self._frames = clip, frames
+        self._begun = time.monotonic()
+
+    def read(self) -> Iterator[Frame]:
+        with FileSource(self._clip) as source:
+            for frame in itertools.islice(
+                (item for item in source.read() if isinstance(item, Frame)),
+                self._frames.start, self._frames.stop,
+            ):  # fmt: skip
+                due = self._begun + (frame.frame_id - self._frames.start) / FPS
+                time.sleep(max(0.0, due - time.monotonic()))
+                yield frame
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Sent:
+    pts: float
+    at: float
+    luma: Luma
+
+    @property
+    def is_slate(self) -> bool:
+        return bool((self.luma == SLATE).all())
+
+
+@dataclass
+class Recorder:
+    sent: list[Sent] = field(default_factory=list)
+
+    def write_frame(self, picture: Any, pts: float) -> None:
+        self.sent.append(Sent(pts, time.monotonic(), picture.luma.copy()))
+
+    def write_sound(self, samples: Any, pts: float) -> None:
+        raise AssertionError("the clip has no sound")
+
+
+class Flat:
+    """A slate as pure data."""
+
+    width, height = SIZE
+
+    @property
+    def luma(self) -> Luma:
+        return np.full((self.height, self.width), SLATE, np.uint8)
+
+    def shrink(self, width: int, height: int) -> Any:
+        raise AssertionError("a slate is not looked at")
+
+    def edit(self) -> Any:
+        raise AssertionError("a slate is not edited")
+
+
+def run_live(
+    script: Script, connect: Callable[[], Any], seconds: float, *, once: bool = False
+) -> tuple[list[Sent], LivePipeline]:
+    lane = FaceLane(script.detector(), TrackerSettings(conf=0.3), *SIZE, lookahead_s=0.8, refine=0)
+    recorder = Recorder()
+    pipeline = LivePipeline(
+        connect,
+        recorder,
+        [
+            lambda findings, event: LaneWorker(
+                lane,
+                on_findings=findings,
+                on_event=event,
+                stall_timeout_s=1.0,
+                revive=lambda _: lane.renew(script.detector()),
+            )
+        ],
+        Releaser(CpuRedactor(RedactionStyle())),
+        slate=Flat(),
+        size=SIZE,
+        fps=FPS,
+        cadence=Cadence(8, 15, 0.2),
+        delay_s=DELAY_S,
+        once=once,
+    )
+    threading.Timer(seconds, pipeline.stop).start()
+    pipeline.run()
+    return recorder.sent, pipeline
+
+
+def shows(sent: list[Sent], clip: Path) -> list[tuple[int | None, float]]:
+    """The clip's frame that each picture is most like, and how much; None: a slate."""
+    details = [fine_detail(luma) for luma in decode(clip)]
+    result: list[tuple[int | None, float]] = []
+    for one in sent:
+        if one.is_slate:
+            result.append((None, 0.0))
+            continue
+        mine = fine_detail(one.luma)
+        alike = [likeness(detail, mine) for detail in details]
+        best = int(np.argmax(alike))
+        result.append((best, alike[best]))
+    return result
+
+
+def test_frames_leave_in_order_after_a_constant_delay(clip: Path) -> None:
+    sent, pipeline = run_live(Script(), lambda: Camera(clip, range(FRAMES)), 60, once=True)
+    assert pipeline.stats.frames_masked == 0
+    assert len(sent) == FRAMES - pipeline.stats.frames_dropped + pipeline.stats.slates
+    assert pipeline.stats.frames_dropped <= FRAMES * 0.02
+    assert all(b.pts > a.pts for a, b in itertools.pairwise(sent))
+    waits = [one.at - pipeline._epoch - one.pts for one in sent]
+    assert abs(statistics.median(waits) - DELAY_S) < 1 / FPS
+    frames = [frame for frame, _ in shows(sent[::5], clip)]
+    assert frames == sorted(frames, key=lambda n: -1 if n is None else n)
+
+
+def test_a_slow_detector_costs_looks_and_a_stuck_one_masks(clip: Path) -> None:
+    release = threading.Event()
+
+    def hang(frame_id: int, truth: Detections) -> tuple[int, Detections]:
+        release.wait(30)
+        return frame_id, truth
+
+    def slow(frame_id: int, truth: Detections) -> tuple[int, Detections]:
+        time.sleep(0.15)
+        return frame_id, truth
+
+    script = Script(lambda number: hang if number == 8 else slow if number < 8 else None)
+    sent, pipeline = run_live(script, lambda: Camera(clip, range(FRAMES)), 60, once=True)
+    release.set()
+    assert pipeline.stats.frames_masked >= 5
+    assert pipeline.stats.frames_masked <= FRAMES * 0.8
+    stuck = script.looks[8]
+    before = max(look for look in script.looks[:8] if look < stuck)
+    clear = [n for n, alike in shows(sent, clip) if n is not None and alike > 0.5]
+    assert clear, "everything was masked"
+    # Nothing between the look before the stuck one and the stuck one itself may be seen.
+    assert not set(range(before + 1, stuck + 1)) & set(clear)
+
+
+def test_a_lost_signal_is_a_slate_and_the_source_comes_back(clip: Path) -> None:
+    cuts = iter([range(35), None, range(35, FRAMES)])
+
+    def connect() -> Camera:
+        part = next(cuts, None)
+        if part is None:
+            raise SourceError("nobody answers. Check the address.")
+        return Camera(clip, part)
+
+    script = Script()
+    sent, pipeline = run_live(script, connect, 9.0)
+    seen = shows(sent, clip)
+    first = [n for n, _ in seen if n is not None and n < 35]
+    second = [n for n, _ in seen if n is not None and n >= 35]
+    assert len(first) >= 32
+    assert len(second) >= FRAMES - 38
+    between = seen.index((None, 0.0), next(i for i, (n, _) in enumerate(seen) if n is not None))
+    assert between < next(i for i, (n, _) in enumerate(seen) if n is not None and n >= 35)
+    assert all(b.pts > a.pts for a, b in itertools.pairwise(sent))
+    gaps = [b.at - a.at for a, b in itertools.pairwise(sent)]
+    assert max(gaps) < 1.0, "the outgoing stream stood still"
+    assert pipeline.stats.connections == 2
+    assert any("nobody answers" in reason for reason in pipeline.stats.reasons)
+
+
+def test_without_a_source_there_is_a_slate_from_the_start() -> None:
+    def connect() -> Camera:
+        raise SourceError("no route. Check the cable.")
+
+    sent, pipeline = run_live(Script(), connect, 3.0)
+    assert len(sent) >= 10
+    assert all(one.is_slate for one in sent)
+    assert pipeline.stats.frames_out == 0
+
+
+def test_a_sink_that_fails_ends_the_run(clip: Path) -> None:
+    class Broken(Recorder):
+        def write_frame(self, picture: Any, pts: float) -> None:
+            raise RuntimeError("broken")
+
+    pipeline = LivePipeline(
+        lambda: Camera(clip, range(FRAMES)), Broken(), [], Releaser(CpuRedactor(RedactionStyle())),
+        slate=Flat(), size=SIZE, fps=FPS, cadence=Cadence(4, 15, 0.2), delay_s=0.2,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="broken"):
+        pipeline.run()
