@@ -46,7 +46,7 @@ class FaceLane:
         self._refine = refine
         self._frames: deque[tuple[int, float]] = deque()
         self._failing = False
-        self._entered: tuple[int, float] | None = None
+        self._entered = (-1, -math.inf)
         """frame_id and pts of the newest frame that this lane was told of."""
         self._hole: tuple[float, float] | None = None
         self._looks = 0
@@ -60,13 +60,14 @@ class FaceLane:
         self._hole = None
         motions = gap.motions
         first = gap.frames[0]
-        if self._entered is not None and first.frame_id != self._entered[0] + 1:
+        if first.frame_id != self._entered[0] + 1:
             # Whoever lost them: no look vouches for frames that this lane has not been told of.
             self._hole = (
                 math.nextafter(self._entered[1], math.inf),
                 math.nextafter(first.pts, -math.inf),
             )
             motions = (Motion(IDENTITY, cut=True, reliable=False), *motions[1:])
+            self._failing = True  # nor is there a look before this gap
         self._entered = (gap.look.frame_id, gap.look.pts)
         for frame, motion in zip(gap.frames, motions, strict=True):
             self._tracker.advance(frame.frame_id, motion)

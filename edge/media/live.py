@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import av
 from av.container import InputContainer
@@ -53,6 +53,8 @@ _WHITELIST: Final = {
     "srt": "srt",
 }
 
+_CONTAINERS: Final = {"udp": "mpegts", "srt": "mpegts"}
+
 
 class SourceLost(SourceError):  # noqa: N818 - an event that is expected, and the contract's name
     """A live source that was there broke off. `reason` says why, without the address."""
@@ -79,6 +81,7 @@ class LiveConnection(StreamReader):
 
     _REMEDY = "Check that it plays elsewhere."
     info: LiveInfo
+    _card: SoundCard | None
 
     def __init__(
         self,
@@ -108,13 +111,15 @@ class LiveConnection(StreamReader):
         # Held while FFmpeg is at work in the container, which nobody may close meanwhile.
         self._guard = threading.Lock()
         self._started = False
-        self._card: SoundCard | None = None
         self._picture_by = time.monotonic() + _OPEN_S + _FIRST_PICTURE_S
         self._picture_limit_s = _FIRST_PICTURE_S
         if address.kind == "v4l2":
-            container = self._open_device(audio, size, fps)
+            container, self._card = self._open_device(audio, size, fps)
         else:
-            container = self._connect(address.url, *_network_options(self, udp, ca_file))
+            self._card = None
+            container = self._connect(
+                address.url, *_network_options(self, udp, ca_file), _CONTAINERS.get(address.kind)
+            )
         try:
             self._choose(container, "SLICE")
             if self._card is not None:
@@ -138,12 +143,20 @@ class LiveConnection(StreamReader):
         return http and ("hls" in container.format.name or bool(container.duration))
 
     def _connect(
-        self, url: str, timeout: tuple[float, float], options: dict[str, str], **more: Any
+        self,
+        url: str,
+        timeout: tuple[float, float],
+        options: dict[str, str],
+        container_format: str | None = None,
     ) -> InputContainer:
         error: Exception
         try:
             return av.open(
-                url, container_options=options, timeout=timeout, metadata_errors="ignore", **more
+                url,
+                format=container_format,
+                container_options=options,
+                timeout=timeout,
+                metadata_errors="ignore",
             )
         except (av.FFmpegError, OSError, ValueError) as caught:
             error = caught
@@ -152,7 +165,7 @@ class LiveConnection(StreamReader):
 
     def _open_device(
         self, audio: str | None, size: tuple[int, int] | None, fps: Fraction | None
-    ) -> InputContainer:
+    ) -> tuple[InputContainer, SoundCard | None]:
         from edge.media.capture import SoundCard, sound_of
         from edge.media.devices import negotiate
 
@@ -160,18 +173,19 @@ class LiveConnection(StreamReader):
         self._name = str(setup.path)
         self.notes.append(setup.note)
         timeout = (_OPEN_S, self._timeout_s)
-        container = self._connect(self._name, timeout, setup.options, format="v4l2")
+        container = self._connect(self._name, timeout, setup.options, "v4l2")
         device = sound_of(setup.path) if audio is None else audio
-        if device not in (None, "none"):
+        card = None
+        if device is not None and device != "none":
             try:
-                self._card = SoundCard(device)
+                card = SoundCard(device)
                 self.notes.append(f"sound from ALSA device {device}")
             except SourceError as error:
                 if audio is not None:
                     container.close()
                     raise
                 self.notes.append(f"no sound: {error}")
-        return container
+        return container, card
 
     def read(self) -> Iterator[Frame | SoundPacket]:
         """Yield frames and sound as they come; once only. Ends when the source ends.
@@ -266,6 +280,8 @@ class LiveConnection(StreamReader):
                 raise self._lost("it sends no picture")
             if self._card is not None:
                 yield from self._card.packets()
+                if self._card.failure is not None:
+                    raise self._lost(f"its sound device {self._card.failure}")
             failed: av.FFmpegError | None = None
             try:
                 packets = packets or self._demux()
@@ -289,9 +305,9 @@ class LiveConnection(StreamReader):
             yield self._own(packet) if self.address.kind == "v4l2" else packet
 
     def _demux(self) -> Iterator[Packet[Stream]]:
-        if self._audio is None or self._card is not None:
-            return self._container.demux(self._video)
-        return self._container.demux(self._video, self._audio)
+        own_sound = self._audio is not None and self._card is None
+        chosen = (self._video, self._audio) if own_sound else (self._video,)
+        return self._container.demux(*chosen)
 
     def _own(self, packet: Packet[Stream]) -> Packet[Stream]:
         """Copy a packet out of the driver's memory, which is gone once the device is closed."""

@@ -16,9 +16,17 @@ from av.packet import Packet
 from av.stream import Stream
 from numpy.typing import NDArray
 
+from edge.media.opening import SoundInfo
+from edge.media.streams import SoundPacket
+
 TOLERANCE_S = 0.020
 """Timestamps may stray this far from the samples counted (containers round to 1 ms) before
 silence is put in or sound is cut: one frame at 50 fps."""
+
+LIVE_RATE = 48_000
+"""Hz; what every ingest takes."""
+
+SampleArray = NDArray[np.float32]
 
 
 class Gapless:
@@ -43,6 +51,81 @@ class Gapless:
         cut = 0 if within else min(samples, max(0, -missing))
         self.count += silence + samples - cut
         return silence, cut
+
+
+class SoundDecoder:
+    """From packets of a source's sound stream to samples, 48 kHz stereo, each block with its time.
+
+    Blocks follow one another without a gap unless the source has one; what a gap needs is the
+    receiver's business. Sound whose rate, layout or format changes is followed.
+    """
+
+    def __init__(self, sound: SoundInfo) -> None:
+        """Take the decoder of a source's sound; one SoundDecoder for one source."""
+        self.damage = 0
+        """Packets that could not be decoded; a gap is left in their place."""
+        self._decoder = sound.stream.codec_context
+        self._gapless: Gapless | None = None
+        self._resampler: AudioResampler | None = None
+        self._setup: tuple[str, str, int] | None = None
+        self._block_s = 0.0
+        self._blocks = 0
+
+    def decode(self, sound: SoundPacket | None) -> list[tuple[float, SampleArray]]:
+        """Return blocks of (seconds from the source's start, (2, n) float32 in -1..1).
+
+        None flushes what is still held back. The first block begins where its packet says, the
+        others are placed by counting samples as long as that stays within TOLERANCE_S.
+        """
+        blocks: list[tuple[float, SampleArray]] = []
+        frames: list[AudioFrame] = []
+        try:
+            frames = self._decoder.decode(None if sound is None else sound.packet)
+        except av.error.EOFError:
+            pass
+        except av.FFmpegError:
+            self.damage += 1
+        for frame in frames:
+            blocks += self._resample(frame)
+        if sound is None:
+            blocks += self._drain()
+        return blocks
+
+    def _resample(self, frame: AudioFrame) -> list[tuple[float, SampleArray]]:
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        time_s = frame.time
+        blocks: list[tuple[float, SampleArray]] = []
+        if setup != self._setup or self._gapless is None:
+            end_s = self._gapless.end_s if self._gapless is not None else 0.0
+            blocks += self._drain()
+            self._setup = setup
+            self._gapless = Gapless(frame.sample_rate, end_s if time_s is None else time_s)
+        silence, cut = self._gapless.place(
+            self._gapless.end_s if time_s is None else time_s, frame.samples
+        )
+        if cut == frame.samples:
+            return blocks
+        if silence:
+            blocks += self._drain()
+        if self._resampler is None:
+            self._resampler = AudioResampler("fltp", "stereo", LIVE_RATE)
+            self._block_s = self._gapless.end_s - (frame.samples - cut) / frame.sample_rate
+            self._blocks = 0
+        return blocks + self._placed(self._resampler.resample(_without(frame, cut)))
+
+    def _drain(self) -> list[tuple[float, SampleArray]]:
+        resampler, self._resampler = self._resampler, None
+        if resampler is None:
+            return []
+        return self._placed([frame for frame in resampler.resample(None) if frame])
+
+    def _placed(self, frames: list[AudioFrame]) -> list[tuple[float, SampleArray]]:
+        placed = []
+        for frame in frames:
+            samples = np.ascontiguousarray(frame.to_ndarray(), np.float32)
+            placed.append((self._block_s + self._blocks / LIVE_RATE, samples))
+            self._blocks += samples.shape[1]
+        return placed
 
 
 class SoundTranscoder:

@@ -89,7 +89,7 @@ def require_gstreamer() -> None:
 class RtmpServer(ServerProcess):
     """nginx with its RTMP module: takes what is published, sends it to viewers, cuts HLS of it.
 
-    folder: its own, for config, logs, HLS segments and recordings.
+    folder: its own, for config, logs, HLS segments and recordings. port: None for any.
     record: also write what each publisher sends into `recordings(key)`.
     """
 
@@ -138,11 +138,11 @@ http {{
 }}
 """
 
-    def __init__(self, folder: Path, *, record: bool = False) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, record: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder / "nginx.log", folder=folder)
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.http_port = free_port()
         self._record = record
 
@@ -186,8 +186,8 @@ class RtspServer(ServerProcess):
     The camera goes on whether somebody watches or not: frame n of the endless film is due at
     `epoch` + n / rate on the monotonic clock. Timestamps go on where the clip begins anew.
 
-    folder: its own. clip: any file with H.264, and AAC if there is sound. epoch: None for the
-    first start; it stays over restarts, unless the clip changes.
+    folder: its own. clip: any file with H.264, and AAC if there is sound. port: None for any.
+    epoch: set by the first start; it stays over restarts, unless the clip changes.
     """
 
     def __init__(
@@ -195,6 +195,7 @@ class RtspServer(ServerProcess):
         folder: Path,
         clip: Path,
         *,
+        port: int | None = None,
         user: str | None = None,
         password: str = "",
         path: str = "/camera",
@@ -202,7 +203,7 @@ class RtspServer(ServerProcess):
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder / "rtsp.log")
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.path = path
         self.epoch: float | None = None
         self._user, self._password = user, password

@@ -28,6 +28,8 @@ from tests.live.processes import ROOT, ServerError
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 3.0
 _GRACE_S = OPEN_TIMEOUT_S + READ_TIMEOUT_S + 5.0
 _RETRY_S = 0.1
+_PROBE_US = 500_000
+"""How much of the stream FFmpeg looks at before it shows anything; its own choice is 5 s."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ def receive_rtmp(url: str, seconds: float) -> list[tuple[float, NDArray[np.uint8
 
 
 def _watch(url: str, connection: int, size: tuple[int, int] | None, out: Any) -> None:
-    options = {"rtsp_transport": "tcp"} if url.startswith("rtsp") else {}
+    options = {"analyzeduration": str(_PROBE_US)}
+    if url.startswith("rtsp"):
+        options["rtsp_transport"] = "tcp"
     with av.open(url, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S), options=options) as source:
         streams = [*source.streams.video[:1], *source.streams.audio[:1]]
         for packet in source.demux(streams):

@@ -1,0 +1,368 @@
+"""Capture devices of Linux (V4L2): which there are, what they can do, whether they have a signal.
+
+Structures and request codes are those of <linux/videodev2.h>, a stable interface of the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from edge.errors import SourceError
+from edge.media.address import HDMI
+
+PixelCode = Literal["NV12", "YUYV", "MJPG"]
+
+INPUT_FORMATS: Final[dict[PixelCode, str]] = {"NV12": "nv12", "YUYV": "yuyv422", "MJPG": "mjpeg"}
+"""The pixel formats that are taken, best first, as V4L2 and as FFmpeg call them."""
+FULL_HD: Final = (1920, 1080)
+_SMOOTH_FPS: Final = 24
+_USUAL_FPS: Final = 30
+_MOST_ENTRIES: Final = 256
+"""Drivers have been seen to answer every index."""
+
+_CAPTURE: Final = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
+_CAP_CAPTURE, _CAP_STREAMING, _CAP_DEVICE_CAPS = 0x1, 0x0400_0000, 0x8000_0000
+_DISCRETE: Final = 1
+_NO_POWER_SIGNAL_SYNC: Final = 0x1 | 0x2 | 0x0001_0000  # ..._NO_POWER, _NO_SIGNAL, _NO_H_LOCK
+
+
+class _Capability(ctypes.Structure):
+    _fields_ = (
+        ("driver", ctypes.c_char * 16),
+        ("card", ctypes.c_char * 32),
+        ("bus_info", ctypes.c_char * 32),
+        ("version", ctypes.c_uint32),
+        ("capabilities", ctypes.c_uint32),
+        ("device_caps", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 3),
+    )
+
+
+class _FormatDescription(ctypes.Structure):
+    _fields_ = (
+        ("index", ctypes.c_uint32),
+        ("type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("description", ctypes.c_char * 32),
+        ("pixelformat", ctypes.c_uint32),
+        ("mbus_code", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 3),
+    )
+
+
+class _FrameSize(ctypes.Structure):
+    # sizes: width, height of a discrete size; else width min, max, step, height min, max, step.
+    _fields_ = (
+        ("index", ctypes.c_uint32),
+        ("pixel_format", ctypes.c_uint32),
+        ("type", ctypes.c_uint32),
+        ("sizes", ctypes.c_uint32 * 6),
+        ("reserved", ctypes.c_uint32 * 2),
+    )
+
+
+class _FrameInterval(ctypes.Structure):
+    # intervals: numerator, denominator of a discrete one; else those of min, max and step.
+    _fields_ = (
+        ("index", ctypes.c_uint32),
+        ("pixel_format", ctypes.c_uint32),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("type", ctypes.c_uint32),
+        ("intervals", ctypes.c_uint32 * 6),
+        ("reserved", ctypes.c_uint32 * 2),
+    )
+
+
+class _Input(ctypes.Structure):
+    _fields_ = (
+        ("index", ctypes.c_uint32),
+        ("name", ctypes.c_char * 32),
+        ("type", ctypes.c_uint32),
+        ("audioset", ctypes.c_uint32),
+        ("tuner", ctypes.c_uint32),
+        ("std", ctypes.c_uint64),
+        ("status", ctypes.c_uint32),
+        ("capabilities", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 3),
+    )
+
+
+class _DvTimings(ctypes.Structure):
+    # bt: width, height, interlaced, polarities, then the rest of v4l2_bt_timings as it comes.
+    _pack_ = 1
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("interlaced", ctypes.c_uint32),
+        ("polarities", ctypes.c_uint32),
+        ("pixelclock", ctypes.c_uint64),
+        ("blanking", ctypes.c_uint32 * 9),  # front porch, sync, back porch: h, v, v of field 2
+        ("rest", ctypes.c_uint8 * 60),
+    )
+
+
+def _request(direction: int, number: int, structure: type[ctypes.Structure] | int) -> int:
+    size = structure if isinstance(structure, int) else ctypes.sizeof(structure)
+    return direction << 30 | size << 16 | ord("V") << 8 | number
+
+
+_WRITE, _READ = 1, 2
+QUERYCAP: Final = _request(_READ, 0, _Capability)
+ENUM_FMT: Final = _request(_READ | _WRITE, 2, _FormatDescription)
+ENUMINPUT: Final = _request(_READ | _WRITE, 26, _Input)
+G_INPUT: Final = _request(_READ, 38, 4)
+ENUM_FRAMESIZES: Final = _request(_READ | _WRITE, 74, _FrameSize)
+ENUM_FRAMEINTERVALS: Final = _request(_READ | _WRITE, 75, _FrameInterval)
+S_DV_TIMINGS: Final = _request(_READ | _WRITE, 87, _DvTimings)
+QUERY_DV_TIMINGS: Final = _request(_READ, 99, _DvTimings)
+
+
+_Entry = TypeVar("_Entry", _FormatDescription, _FrameSize, _FrameInterval)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One thing that a device can do. fps None: as the signal has it."""
+
+    code: PixelCode
+    width: int
+    height: int
+    fps: Fraction | None
+
+    def __str__(self) -> str:
+        rate = "" if self.fps is None else f" at {float(self.fps):.4g} fps"
+        return f"{self.width}x{self.height} {self.code}{rate}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureDevice:
+    """A video capture device as the kernel describes it."""
+
+    path: Path
+    name: str
+    modes: tuple[Mode, ...]
+    signal: bool | None
+    """True where the receiver is locked, False where it says it is not, None where it cannot say
+    (webcams and most USB grabbers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSetup:
+    """What FFmpeg is told to open, and what the user is told about it."""
+
+    path: Path
+    options: dict[str, str]
+    note: str
+
+
+def capture_devices(folder: Path = Path("/dev")) -> list[CaptureDevice]:
+    """Describe all capture devices, in the order of their numbers. Those in use are included."""
+    numbered = [(re.fullmatch(r"video(\d+)", path.name), path) for path in folder.glob("video*")]
+    found = []
+    for _, path in sorted((int(match[1]), path) for match, path in numbered if match):
+        # Codecs, metadata nodes and devices of others are none of ours.
+        with contextlib.suppress(OSError):
+            device = describe(path)
+            if device is not None:
+                found.append(device)
+    return found
+
+
+def describe(path: Path) -> CaptureDevice | None:
+    """Ask a device what it is; None for one that captures no pictures. Raises OSError."""
+    with _opened(path) as fd:
+        capability = _Capability()
+        try:
+            fcntl.ioctl(fd, QUERYCAP, capability)
+        except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EINVAL):
+                return None  # not V4L2 at all
+            raise
+        caps = capability.capabilities
+        if caps & _CAP_DEVICE_CAPS:
+            caps = capability.device_caps
+        if not caps & _CAP_CAPTURE or not caps & _CAP_STREAMING:
+            return None
+        signal, timing = _signal(fd)
+        name = capability.card.decode(errors="replace")
+        return CaptureDevice(path, name, tuple(_modes(fd, timing)), signal)
+
+
+def negotiate(
+    wanted: str, size: tuple[int, int] | None = None, fps: Fraction | None = None
+) -> CaptureSetup:
+    """Choose device and mode. wanted: a path, or "hdmi". Raises SourceError."""
+    device = _first_with_signal() if wanted == HDMI else _named(Path(wanted))
+    if device.signal is False:
+        raise SourceError(f"{device.path} ({device.name}) has no signal. Check cable and camera.")
+    if not device.modes:
+        known = ", ".join(INPUT_FORMATS)
+        raise SourceError(
+            f"{device.path} ({device.name}) gives none of {known}. Use another capture device."
+        )
+    mode = choose_mode(device.modes, size, fps)
+    options = {
+        "input_format": INPUT_FORMATS[mode.code],
+        "video_size": f"{mode.width}x{mode.height}",
+        # A read that waits in the driver could not be ended, and wall-clock times are what ALSA's
+        # are compared with.
+        "fflags": "nonblock",
+        "timestamps": "abs",
+    }
+    if mode.fps is not None:
+        options["framerate"] = str(mode.fps)
+    return CaptureSetup(device.path, options, f"{device.path} ({device.name}): {mode}")
+
+
+def choose_mode(
+    modes: Sequence[Mode], size: tuple[int, int] | None = None, fps: Fraction | None = None
+) -> Mode:
+    """Choose the nearest to what is wished; else the largest smooth picture up to full HD.
+
+    Of equal ones NV12 comes first, which needs no conversion, and MJPEG last, which costs most.
+    """
+    order = list(INPUT_FORMATS)
+
+    def rank(mode: Mode) -> tuple[float, ...]:
+        rate = float(mode.fps) if mode.fps is not None else float(fps or _USUAL_FPS)
+        off_size = abs(mode.width - size[0]) + abs(mode.height - size[1]) if size else 0
+        too_large = mode.width > FULL_HD[0] or mode.height > FULL_HD[1]
+        area = mode.width * mode.height * (1 if too_large and not size else -1)
+        return (
+            off_size,
+            bool(too_large and not size),
+            rate < min(_SMOOTH_FPS, float(fps or _SMOOTH_FPS)),
+            area,
+            abs(rate - float(fps or _USUAL_FPS)),
+            order.index(mode.code),
+        )
+
+    return min(modes, key=rank)
+
+
+def _named(path: Path) -> CaptureDevice:
+    try:
+        device = describe(path)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist. Check that the device is plugged in.") from None
+    except PermissionError:
+        raise SourceError(f"{path} may not be opened. Join the group video.") from None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be opened: {error.strerror}. Plug it in anew.") from error
+    if device is None:
+        raise SourceError(f"{path} is no capture device. Try the one with the next lower number.")
+    return device
+
+
+def _first_with_signal() -> CaptureDevice:
+    devices = capture_devices()
+    if not devices:
+        raise SourceError("There is no capture device. Plug one in, or join the group video.")
+    for said in (True, None):  # a receiver that is locked comes before one that cannot say
+        for device in devices:
+            if device.signal is said and device.modes:
+                return device
+    names = ", ".join(str(device.path) for device in devices)
+    raise SourceError(f"No capture device has a signal ({names}). Check cable and camera.")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _signal(fd: int) -> tuple[bool | None, _DvTimings | None]:
+    """Ask an HDMI receiver for what it is locked to, and make it the device's setting."""
+    timing = _DvTimings()
+    try:
+        fcntl.ioctl(fd, QUERY_DV_TIMINGS, timing)
+    except OSError as error:
+        if error.errno in (errno.ENOLINK, errno.ENOLCK, errno.ERANGE):
+            return False, None
+        return _input_status(fd), None
+    with contextlib.suppress(OSError):  # EBUSY: somebody streams with it already
+        fcntl.ioctl(fd, S_DV_TIMINGS, timing)
+    return True, timing
+
+
+def _input_status(fd: int) -> bool | None:
+    number, chosen = ctypes.c_int(), _Input()
+    try:
+        fcntl.ioctl(fd, G_INPUT, number)
+        chosen.index = number.value
+        fcntl.ioctl(fd, ENUMINPUT, chosen)
+    except OSError:
+        return None
+    return False if chosen.status & _NO_POWER_SIGNAL_SYNC else None
+
+
+def _modes(fd: int, timing: _DvTimings | None) -> Iterator[Mode]:
+    for entry in _enumerate(fd, ENUM_FMT, _FormatDescription(type=_CAPTURE)):
+        code = entry.pixelformat.to_bytes(4, "little").decode("latin-1")
+        for known in INPUT_FORMATS:
+            if code == known:
+                for width, height in _sizes(fd, entry.pixelformat, timing):
+                    for fps in _rates(fd, entry.pixelformat, width, height, timing):
+                        yield Mode(known, width, height, fps)
+
+
+def _sizes(fd: int, fourcc: int, timing: _DvTimings | None) -> Iterator[tuple[int, int]]:
+    if timing is not None:  # an HDMI receiver gives the size that it gets
+        yield timing.width, timing.height
+        return
+    for entry in _enumerate(fd, ENUM_FRAMESIZES, _FrameSize(pixel_format=fourcc)):
+        if entry.type == _DISCRETE:
+            yield entry.sizes[0], entry.sizes[1]
+            continue
+        low_w, high_w, _, low_h, high_h, _ = entry.sizes
+        yield high_w, high_h
+        if low_w <= FULL_HD[0] <= high_w and low_h <= FULL_HD[1] <= high_h:
+            yield FULL_HD
+        return
+
+
+def _rates(
+    fd: int, fourcc: int, width: int, height: int, timing: _DvTimings | None
+) -> Iterator[Fraction | None]:
+    if timing is not None:
+        yield None
+        return
+    asked = _FrameInterval(pixel_format=fourcc, width=width, height=height)
+    none = True
+    for entry in _enumerate(fd, ENUM_FRAMEINTERVALS, asked):
+        numerator, denominator = entry.intervals[0], entry.intervals[1]
+        if numerator and denominator:
+            none = False
+            yield Fraction(denominator, numerator)
+        if entry.type != _DISCRETE:
+            break
+    if none:
+        yield None
+
+
+def _enumerate(fd: int, request: int, entry: _Entry) -> Iterator[_Entry]:
+    for index in range(_MOST_ENTRIES):
+        entry.index = index
+        try:
+            fcntl.ioctl(fd, request, entry)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOTTY):
+                return
+            raise
+        yield entry
