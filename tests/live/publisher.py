@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,21 +32,30 @@ class Publisher(ServerProcess):
         return _ON_AIR in self.log.read_text(errors="replace")
 
 
+def _period_s(source: InputContainer) -> float:
+    """How long the pictures last."""
+    packets = [p for p in source.demux(video=0) if p.pts is not None]
+    end_s = max(float((p.pts or 0) + (p.duration or 0)) * float(p.time_base) for p in packets)
+    source.seek(0)
+    return end_s
+
+
 def _endless(source: InputContainer, streams: Sequence[Any]) -> Iterator[av.Packet[Any]]:
     """Packets of one turn after the other, with times that go on."""
-    shift_s = 0.0
-    while True:
-        end_s = 0.0
+    period_s = _period_s(source)
+    for turn in itertools.count():
         for packet in source.demux(*streams):
             base = packet.time_base
-            # Before 0 lies an encoder's priming, which would overlap the turn before.
+            # Before 0 lies an encoder's priming; sound longer than the pictures would overlap the
+            # next turn.
             if packet.pts is None or packet.dts is None or packet.pts < 0:
                 continue
-            end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * base))
-            packet.pts += round(shift_s / base)
-            packet.dts += round(shift_s / base)
+            if float((packet.pts + (packet.duration or 0) / 2) * base) > period_s:
+                continue
+            shift = round(turn * period_s / base)
+            packet.pts += shift
+            packet.dts += shift
             yield packet
-        shift_s += end_s
         source.seek(0)
 
 

@@ -72,6 +72,11 @@ class Viewer:
         self._process.stdin.write(url.encode() + b"\n")
         self._process.stdin.flush()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def wait(self, timeout_s: float) -> None:
         """Until the stream ends (a viewer that does not look again), or this time has passed."""
         try:
