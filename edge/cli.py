@@ -104,7 +104,7 @@ def run(  # noqa: PLR0917 - typer's way
     """Redact SOURCE into OUTPUT.
 
     OUTPUT appears under its name only when it is complete. Ctrl-C ends early and leaves a playable
-    OUTPUT.partial file; a second Ctrl-C does so at once.
+    file beside it (out.partial.mp4 for out.mp4); a second Ctrl-C does so at once.
     """
     with _reported(debug):
         from edge import progress

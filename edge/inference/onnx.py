@@ -36,7 +36,8 @@ class OnnxEngine:
         except Exception as error:
             raise ModelError(
                 f"model {name} cannot be loaded by ONNX Runtime {ort.__version__} "
-                f"({_first_line(error)}). Fetch it again: privaedge models fetch {name} --force"
+                f"({_first_line(error)}). Use another file, or fetch a model of the catalogue "
+                f"again: privaedge models fetch NAME --force"
             ) from error
         self._name = name
         self.inputs = tuple(i.name for i in self._session.get_inputs())

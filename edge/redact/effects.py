@@ -142,11 +142,11 @@ def make_regions(boxes: ArrayLike, style: RedactionStyle, width: int, height: in
         raise ValueError(f"boxes have shape {corners.shape}, expected (N, 4)")
     if not np.isfinite(corners).all():
         raise ValueError("a box is not finite")
+    if (corners[:, 2:] < corners[:, :2]).any():
+        raise ValueError("a box ends before it begins")
     corners = corners.clip(-_FAR_PX, _FAR_PX)
     low, high = corners[:, :2], corners[:, 2:]
     size = high - low
-    if size.min() < 0:
-        raise ValueError("a box ends before it begins")
 
     pad = np.maximum(size * style.pad, style.min_pad_px).clip(max=_FAR_PX)
     outer_low = np.floor((low - pad) / 2) * 2

@@ -115,7 +115,7 @@ def test_a_failure_inside_the_graph_is_an_inference_error():
     ids=["empty", "zero", "text", "web page", "truncated"],
 )
 def test_bytes_that_are_no_model_are_an_error_with_a_remedy(data):
-    with pytest.raises(ModelError, match="privaedge models fetch mine --force") as caught:
+    with pytest.raises(ModelError, match="privaedge models fetch NAME --force") as caught:
         OnnxEngine(data, "mine")
     assert "\n" not in str(caught.value)
 
