@@ -10,39 +10,25 @@ from typing import Any
 
 import cv2
 
-from edge.allocator import keep_memory_flat
+from edge.build import (
+    FaceModel,
+    cadence,
+    face_worker,
+    load_face_model,
+    prepare_process,
+    releaser,
+    video_settings,
+)
 from edge.config import Settings
 from edge.detection import FloatArray
 from edge.errors import ExitCode, SinkError
-from edge.fetch import Progress, ignore_progress
 from edge.frame import Frame
-from edge.inference.onnx import OnnxEngine
-from edge.lanes.faces import FaceLane
-from edge.lanes.families import face_family
-from edge.lanes.lane import Detector, Findings, Lane
-from edge.lanes.worker import LaneEvent, LaneWorker
-from edge.media.codecs import AudioPolicy, VideoSettings
+from edge.media.codecs import AudioPolicy
 from edge.media.sink import FileSink
 from edge.media.source import FileSource
-from edge.model_store import store_of
-from edge.pipeline import Pipeline, WorkerFactory
-from edge.redact.cpu import CpuRedactor
-from edge.redact.effects import Effect, RedactionStyle, Shape
-from edge.redact.watermark import Watermark
-from edge.release import Releaser, draw_boxes
-from edge.schedule import Cadence
+from edge.pipeline import Pipeline
+from edge.release import draw_boxes
 from edge.stats import Stats
-from edge.track import TrackerSettings
-
-
-@dataclass(frozen=True, slots=True)
-class FaceModel:
-    """A face model that was chosen, loaded and understood. `make` gives a detector of its own."""
-
-    name: str
-    family: str
-    conf: float
-    make: Callable[[], Detector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +74,6 @@ class Summary:
         }
 
 
-def load_face_model(settings: Settings, progress: Progress = ignore_progress) -> FaceModel | None:
-    """Choose, fetch and load the face model; None where faces are switched off.
-
-    Raises ModelError.
-    """
-    face = settings.video.models.face
-    if not face.enabled:
-        return None
-    resolved = store_of(settings).resolve(face.model, settings.models.fetch, progress)
-    data = resolved.read_bytes()
-    family = face_family(resolved.family, data, resolved.name)
-    prepared = family.prepare(data, resolved.name)
-    conf = family.conf if face.conf is None else face.conf
-    weakest = TrackerSettings(conf=conf).weak
-
-    def build() -> Detector:
-        engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
-        return family.build(engine, input_size=face.input_size, weakest=weakest)
-
-    # A model that cannot be loaded is told of before anything is written.
-    spare = [build()]
-
-    def make() -> Detector:
-        return spare.pop() if spare else build()
-
-    return FaceModel(resolved.name, family.name, conf, make)
-
-
 class Run:
     """One file to one file. Create it (which checks everything), `execute` it once."""
 
@@ -131,8 +89,7 @@ class Run:
     ) -> None:
         """Open source and output. Raises SourceError or SinkError."""
         options = options or RunOptions()
-        keep_memory_flat()
-        cv2.setNumThreads(1)  # OpenCV's pool fights the decoder and the encoder for cores
+        prepare_process()
         self._model = model
         self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
         self.source = FileSource(source)
@@ -140,7 +97,7 @@ class Run:
             self._sink = FileSink(
                 output,
                 self.source.info,
-                _video_settings(settings),
+                video_settings(settings),
                 AudioPolicy.DROP if settings.audio.without_lane == "drop" else AudioPolicy.KEEP,
                 overwrite=options.overwrite,
             )
@@ -165,18 +122,10 @@ class Run:
         return Pipeline(
             self.source,
             self._sink,
-            [_face_worker(settings, model, info.width, info.height)] if model else [],
-            Releaser(
-                CpuRedactor(_style(settings)),
-                overlay=Watermark(info.width, info.height) if settings.blur.watermark else None,
-                show_boxes=options.show_boxes,
-            ),
+            [face_worker(settings, model, info.width, info.height)] if model else [],
+            releaser(settings, info.width, info.height, show_boxes=options.show_boxes),
             size=(info.width, info.height),
-            cadence=Cadence(
-                settings.scheduler.target_fps,
-                settings.scheduler.max_fps,
-                settings.scheduler.max_travel,
-            ),
+            cadence=cadence(settings),
             delay_s=settings.delay.seconds,
             on_frame=on_frame,
             on_look=self._debug.save if self._debug else None,
@@ -264,52 +213,4 @@ class DebugFrames:
             ) from error
 
 
-def _face_worker(settings: Settings, model: FaceModel, width: int, height: int) -> WorkerFactory:
-    stable = settings.stabilization
-    lane = FaceLane(
-        model.make(),
-        TrackerSettings(model.conf, stable.k_confirm, stable.k_hold, stable.iou_thresh),
-        width,
-        height,
-        lookahead_s=stable.lookahead_s,
-        refine=settings.scheduler.refine,
-    )
-
-    def revive(_: Lane[Any]) -> None:
-        lane.renew(model.make())
-
-    def factory(
-        on_findings: Callable[[str, Findings], None], on_event: Callable[[LaneEvent], None]
-    ) -> LaneWorker:
-        return LaneWorker(
-            lane,
-            on_findings=on_findings,
-            on_event=on_event,
-            stall_timeout_s=settings.delay.stall_timeout_s,
-            revive=revive,
-        )
-
-    return factory
-
-
-def _video_settings(settings: Settings) -> VideoSettings:
-    encoder = settings.video.encoder
-    return VideoSettings(
-        codec=encoder.codec,
-        preset=encoder.preset,
-        crf=encoder.rate_factor,
-        bitrate=encoder.bitrate,
-        keyframe_interval_s=encoder.keyframe_interval_s,
-        threads=encoder.threads,
-    )
-
-
-def _style(settings: Settings) -> RedactionStyle:
-    blur = settings.blur
-    return RedactionStyle(
-        effect=Effect(blur.type),
-        shape=Shape(blur.shape),
-        pad=blur.pad,
-        min_pad_px=blur.min_pad_px,
-        cells=blur.cells,
-    )
+__all__ = ["FaceModel", "Run", "RunOptions", "Summary", "load_face_model"]

@@ -87,16 +87,18 @@ def moving_pattern(
     size: tuple[int, int] = (640, 360),
     rate: int = 30,
     seconds: int = PERIOD_S,
+    key_s: float = 1.0,
     sound: bool = True,
 ) -> Path:
-    """Write the film as MP4: H.264 as cameras send it (no B-frames, a key picture each second).
+    """Write the film as MP4: H.264 as cameras send it (no B-frames, a key picture each `key_s`).
 
     Frame n carries the number n. At 30 fps and 640x360 it takes one core a second or two.
     """
     width, height = size
+    distance = str(round(key_s * rate))
     with av.open(str(path), "w") as out:
         options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "26"}
-        options["g"] = options["keyint_min"] = str(rate)
+        options["g"] = options["keyint_min"] = distance
         video = out.add_stream("libx264", rate=rate, options=options)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = out.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound else None

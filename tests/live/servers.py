@@ -252,7 +252,9 @@ class RtspServer(ServerProcess):
     @property
     def url(self) -> str:
         """The camera's address, with its user and password when it asks for them."""
-        who = f"{quote(self._user)}:{quote(self._password)}@" if self._user else ""
+        who = (
+            f"{quote(self._user, safe='')}:{quote(self._password, safe='')}@" if self._user else ""
+        )
         return f"rtsp://{who}127.0.0.1:{self.port}{self.path}"
 
     @property

@@ -50,7 +50,7 @@ Start = Callable[[Path, str], Publisher]
 @pytest.fixture(scope="module")
 def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pattern that begins anew every two seconds."""
-    return moving_pattern(tmp_path_factory.mktemp("short") / "clip.mp4", seconds=LOOP_S)
+    return moving_pattern(tmp_path_factory.mktemp("short") / "clip.mp4", seconds=LOOP_S, key_s=0.5)
 
 
 @pytest.fixture
@@ -97,15 +97,18 @@ def assert_consecutive(received: Sequence[Received], frames: int, rate: int = RA
     assert np.diff(times) == pytest.approx(1 / rate, abs=0.005)
 
 
-def onset(received: Sequence[Received]) -> float:
-    """The pts at which the first tone begins that is preceded by quiet."""
+def sound_lag_s(received: Sequence[Received]) -> float:
+    """How much later the tones are than the pictures of whole seconds, less than half a second."""
+    pictures = [one for one in received if one.picture is not None]
+    stamps = zip(pictures, numbers(pictures), strict=True)
+    flash = next(one.pts for one, number in stamps if number is not None and number % RATE == 0)
     sounds = [one for one in received if one.sound is not None]
     rate = sounds[0].sound_rate
     wave = np.concatenate([one.sound for one in sounds if one.sound is not None])
-    loud = np.abs(wave) > 0.2
-    quiet_before = np.convolve(loud, np.ones(rate // 10), "full")[: len(loud)] - loud == 0
-    first = int(np.flatnonzero(loud & quiet_before)[1])
-    return sounds[0].pts + first / rate
+    loud = np.flatnonzero(np.abs(wave) > 0.2)
+    begins = loud[np.diff(loud, prepend=-rate) > rate // 2]
+    tone = sounds[0].pts + begins[begins > rate // 2][0] / rate
+    return (tone - flash + 0.5) % 1 - 0.5
 
 
 # --- the pattern ----------------------------------------------------------------------------
@@ -179,13 +182,12 @@ def test_rtmp_viewers_get_what_is_published(
 ) -> None:
     with Viewer(rtmp_server.url("key"), tmp_path / "seen") as viewer:
         publish(short_clip, rtmp_server.url("key"))
-        assert eventually(lambda: len(list(viewer.pictures())) >= 3 * RATE)
+        assert eventually(lambda: len(list(viewer.pictures())) >= 2 * RATE + 10)
         everything = list(viewer.received())
         assert_consecutive(everything, LOOP_S * RATE)
-        flash = next(p.pts for p in everything if p.picture is not None and p.pts > 0.9)
-        assert abs(onset(everything) - flash) % 1 == pytest.approx(0, abs=0.03)
+        assert abs(sound_lag_s(everything)) < 0.03
         assert eventually(lambda: len(rtmp_server.recordings("key")) == 1)
-    hls = [one for one in receive(rtmp_server.hls_url("key"), 1) if one.picture is not None]
+    hls = [one for one in receive(rtmp_server.hls_url("key"), 0.2) if one.picture is not None]
     assert_consecutive(hls, LOOP_S * RATE)
     rtmp_server.kill()
     with av.open(str(rtmp_server.recordings("key")[0])) as recorded:
@@ -209,9 +211,9 @@ def test_rtmp_frozen_then_thawed(
         time.sleep(0.2)
         assert len(list(viewer.pictures())) <= before + 1
         rtmp_server.thaw()
-        assert eventually(lambda: len(list(viewer.pictures())) > before + RATE)
+        assert eventually(lambda: len(list(viewer.pictures())) > before + 10)
         assert publisher.running
-        assert next(viewer.pictures()).picture.shape == (180, 320)  # type: ignore[union-attr]
+        assert {p.picture.shape for p in viewer.pictures() if p.picture is not None} == {(180, 320)}
         assert_consecutive(list(viewer.received()), LOOP_S * RATE)
 
 
@@ -256,19 +258,16 @@ def test_a_stream_that_nobody_sends_is_an_error(rtmp_server: RtmpServer) -> None
 def test_rtsp_sends_a_film_without_end_in_real_time(tmp_path: Path, short_clip: Path) -> None:
     servers.require_gstreamer()
     with RtspServer(tmp_path / "rtsp", short_clip) as server:
-        everything = receive(server.url, 2 * LOOP_S)
+        everything = receive(server.url, LOOP_S)
         assert server.epoch is not None
     assert_consecutive(everything, LOOP_S * RATE)
     pictures = [one for one in everything if one.picture is not None]
-    assert len(pictures) >= 1.5 * LOOP_S * RATE
-    last = pictures[-1]
-    number = read_stamp(last.picture)  # type: ignore[arg-type]
+    assert len(pictures) >= 0.75 * LOOP_S * RATE
+    number = numbers(pictures)[-1]
     assert number is not None
-    late = (last.arrived - server.epoch - number / RATE) % LOOP_S
+    late = (pictures[-1].arrived - server.epoch - number / RATE) % LOOP_S
     assert late < 0.5, "frame n leaves the camera at epoch + n / rate"
-    flash = next(p.pts for p in pictures if (read_stamp(p.picture) or 0) % RATE == 0)  # type: ignore[arg-type]
-    apart = (onset(everything) - flash) % 1
-    assert min(apart, 1 - apart) < TONE_S
+    assert abs(sound_lag_s(everything)) < TONE_S
 
 
 def test_rtsp_asks_for_user_and_password(tmp_path: Path, small_pattern: Path) -> None:
@@ -292,7 +291,7 @@ def test_rtsp_frozen_thawed_killed_and_back_with_another_size(
         time.sleep(0.5)
         before = len(list(viewer.pictures()))
         rtsp_server.thaw()
-        assert eventually(lambda: len(list(viewer.pictures())) > before + RATE)
+        assert eventually(lambda: len(list(viewer.pictures())) > before + 10)
         assert {one.connection for one in viewer.pictures()} == {0}
         rtsp_server.restart(small_pattern)
         assert rtsp_server.port == port
@@ -317,7 +316,7 @@ def test_udp_receiver_writes_down_what_comes(
 ) -> None:
     with UdpReceiver(tmp_path / "udp.ts") as receiver:
         publisher = publish(short_clip, receiver.url)
-        assert eventually(lambda: receiver.path.stat().st_size > 200_000)
+        assert eventually(lambda: receiver.path.stat().st_size > 60_000)
         publisher.kill()
     assert receiver.datagrams * 1316 >= receiver.path.stat().st_size
     with av.open(str(receiver.path)) as received:
