@@ -74,8 +74,20 @@ def _root(
 
 @app.command()
 def run(  # noqa: PLR0917 - typer's way
-    source: Annotated[str, typer.Argument(help="A video file of any kind that FFmpeg reads.")],
-    output: Annotated[Path, typer.Argument(help="Where the redacted file goes, such as out.mp4.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A video file of any kind that FFmpeg reads; rtsp://, rtmp://, http(s):// or "
+            "udp:// (MPEG-TS); /dev/videoN, or hdmi for the first capture device with a signal."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Argument(
+            help="A file such as out.mp4; rtmp(s)://, rtsp:// or udp://; a folder (ending in /) "
+            "for HLS."
+        ),
+    ],
     profile: Profile = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -96,6 +108,23 @@ def run(  # noqa: PLR0917 - typer's way
     stats: Annotated[
         Path | None, typer.Option("--stats", metavar="FILE", help="Write figures as JSON.")
     ] = None,
+    more_outputs: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", help="Live: one more output. May be repeated."),
+    ] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Treat a file as a camera: paced, with deadlines.")
+    ] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="With a file: begin anew at its end, in real time.")
+    ] = False,
+    rtsp_udp: Annotated[
+        bool, typer.Option("--rtsp-udp", help="Take RTSP media over UDP instead of TCP.")
+    ] = False,
+    audio: Annotated[
+        str | None,
+        typer.Option("--audio", help="ALSA device of a capture device, such as hw:1, or none."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Log what happens inside; show tracebacks.")
@@ -103,20 +132,42 @@ def run(  # noqa: PLR0917 - typer's way
 ) -> None:
     """Redact SOURCE into OUTPUT.
 
+    Live (a camera or network source, a network output, --realtime): every frame leaves
+    delay.seconds after it came, masked whole where it could not be judged by then; a lost source
+    becomes a slate and is connected to again, for ever. Ctrl-C ends it.
+
+    Files:
+
     OUTPUT appears under its name only when it is complete. Ctrl-C ends early and leaves a playable
     file beside it (out.partial.mp4 for out.mp4); a second Ctrl-C does so at once.
     """
     with _reported(debug):
         from edge import progress
         from edge.config_io import load_config
+        from edge.media.address import Address
         from edge.media.opening import local_path
         from edge.media.output import check_output
         from edge.runner import Run, RunOptions, load_face_model
 
         settings = load_config(profile, config, overrides or ())
-        # Before a model is fetched: a wrong name should not cost a download.
-        check_output(output, local_path(source), overwrite=force)
         console = Console(stderr=True, quiet=quiet)
+        origin = Address.parse(source)
+        targets = [Address.parse(one) for one in (output, *(more_outputs or ()))]
+        if (
+            realtime
+            or loop
+            or origin.is_live
+            or len(targets) > 1
+            or any(one.kind != "file" for one in targets)
+        ):
+            from edge.cli_live import LiveChoices, run_live
+
+            choices = LiveChoices(force, show_boxes, loop, rtsp_udp, audio, stats)
+            with _ended_by_stop() as ended:
+                code = run_live(settings, origin, targets, choices, console=console, on_stop=ended)
+            raise typer.Exit(int(code))
+        # Before a model is fetched: a wrong name should not cost a download.
+        check_output(Path(output), local_path(source), overwrite=force)
         if save_debug_frames is not None:
             _err.print(
                 f"WARNING: every frame is stored UNREDACTED in {save_debug_frames}. "
@@ -344,6 +395,19 @@ def _ended_by(stop: Callable[[], None]) -> Any:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _ended_by_stop() -> Any:
+    """Give what a live run registers its stop with; Ctrl-C and SIGTERM call it."""
+    stops: list[Callable[[], None]] = []
+
+    def stop() -> None:
+        for one in stops:
+            one()
+
+    with _ended_by(stop):
+        yield stops.append
 
 
 def main() -> None:

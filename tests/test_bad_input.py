@@ -149,11 +149,10 @@ def test_source_is_refused_by_the_installed_command_too(
     assert done.out == ""
 
 
-def test_live_source_is_refused_without_repeating_its_key(place: Path, face: str) -> None:
-    line = invoke("run", "rtsp://me:hunter2@cam/1", place / "out.mp4", face).refused(
-        ExitCode.INPUT, "rtsp"
-    )
-    assert "hunter2" not in line
+def test_a_wrong_address_is_refused_without_repeating_its_key(place: Path, face: str) -> None:
+    for address in ("rtsp://me:hunter2@cam:99999/1", "gopher://me:hunter2@cam/1"):
+        line = invoke("run", address, place / "out.mp4", face).refused(ExitCode.USAGE, "rtsp")
+        assert "hunter2" not in line
 
 
 def test_file_without_permission_is_refused(

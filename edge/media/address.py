@@ -104,7 +104,7 @@ class Address:
             raise AddressError(f"A {scheme}:// address has an @ behind the first /. {_ENCODE}")
         user = f"{_MASK}@" if userinfo else at
         if "@" in path and not at:
-            host = path = _MASK  # the host may be a user name, the path begin with a password
+            host, path = _MASK, ""  # the host may be a user name, the path begin with a password
         query = f"?{_MASK}" if question else ""
         safe = f"{scheme}://{user}{host}{_masked_path(kind, path)}{query}"
         return cls(kind, scheme, f"{scheme}://{authority}{tail}", safe)

@@ -109,7 +109,7 @@ class _DvTimings(ctypes.Structure):
         ("polarities", ctypes.c_uint32),
         ("pixelclock", ctypes.c_uint64),
         ("blanking", ctypes.c_uint32 * 9),  # front porch, sync, back porch: h, v, v of field 2
-        ("rest", ctypes.c_uint8 * 60),
+        ("rest", ctypes.c_uint8 * 68),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 import threading
 import time
@@ -34,9 +35,10 @@ _FIRST_PICTURE_S: Final = 12.0
 """Cameras send a keyframe every 10 s at worst."""
 _SEGMENTED_S: Final = 12.0
 """HLS comes in pieces of up to 10 s."""
-_PROBE_S: Final = 2.0
+_PROBE_S: Final = 1.0
 """How long to look for streams that nothing announces; the platforms send sound at once."""
 _STALL_S: Final = 0.5
+_SILENT: Final = "it does not answer"
 _READ_ERRORS_IN_A_ROW: Final = 16
 _POLL_S: Final = 0.003
 _SOCKET_BYTES: Final = 4 << 20
@@ -106,7 +108,8 @@ class LiveConnection(StreamReader):
             raise ValueError("not a live address")
         super().__init__(address.safe)
         self.address = address
-        self._timeout_s = timeout_s
+        self._timeout_s = max(timeout_s, _SEGMENTED_S) if address.kind == "hls" else timeout_s
+        self._silence_s = 0.95 * self._timeout_s
         self._closed = threading.Event()
         # Held while FFmpeg is at work in the container, which nobody may close meanwhile.
         self._guard = threading.Lock()
@@ -117,9 +120,8 @@ class LiveConnection(StreamReader):
             container, self._card = self._open_device(audio, size, fps)
         else:
             self._card = None
-            container = self._connect(
-                address.url, *_network_options(self, udp, ca_file), _CONTAINERS.get(address.kind)
-            )
+            timeouts, options = _network_options(address, self._timeout_s, udp, ca_file)
+            container = self._connect(address.url, timeouts, options, _CONTAINERS.get(address.kind))
         try:
             self._choose(container, "SLICE")
             if self._card is not None:
@@ -283,6 +285,7 @@ class LiveConnection(StreamReader):
                 if self._card.failure is not None:
                     raise self._lost(f"its sound device {self._card.failure}")
             failed: av.FFmpegError | None = None
+            asked = time.monotonic()
             try:
                 packets = packets or self._demux()
                 packet = next(packets, None)
@@ -301,6 +304,9 @@ class LiveConnection(StreamReader):
                 raise self._lost(_cause(failed))
             if packet is None:
                 return
+            # At a time-out, FFmpeg first hands out what it had begun, and would wait once more.
+            if time.monotonic() - asked > self._silence_s:
+                raise self._lost(_SILENT)
             errors = 0
             yield self._own(packet) if self.address.kind == "v4l2" else packet
 
@@ -323,12 +329,9 @@ class LiveConnection(StreamReader):
 
 
 def _network_options(
-    connection: LiveConnection, udp: bool, ca_file: Path | None
+    address: Address, timeout_s: float, udp: bool, ca_file: Path | None
 ) -> tuple[tuple[float, float], dict[str, str]]:
     """Time-outs (opening, reading) in seconds and FFmpeg's options for an address."""
-    address, timeout_s = connection.address, connection._timeout_s
-    if address.kind == "hls":
-        timeout_s = max(timeout_s, _SEGMENTED_S)
     micros = str(round(max(timeout_s, _OPEN_S) * 1e6))
     options = {
         "protocol_whitelist": _WHITELIST[address.kind],
@@ -356,18 +359,26 @@ def _network_options(
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, av.error.ExitError | TimeoutError):
-        return "it does not answer"  # ExitError: our own time-out
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror[0].lower() + error.strerror[1:].rstrip(".")
+    match error:
+        case av.error.ExitError() | TimeoutError():  # ExitError: our own time-out
+            return _SILENT
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case av.error.PermissionError():
+            return "it is refused"
+        case av.FFmpegError() if error.errno == errno.EIO:
+            return "the connection failed"  # a name that is not known, too
+        case av.FFmpegError() if error.strerror:
+            return error.strerror[0].lower() + error.strerror[1:]
     return "FFmpeg refuses it"
 
 
 def _remedy(error: Exception) -> str:
-    if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError | PermissionError):
-        return "Check user name, password and permissions."
-    if isinstance(error, av.HTTPNotFoundError | FileNotFoundError):
-        return "Check the path."
+    match error:
+        case av.HTTPUnauthorizedError() | av.HTTPForbiddenError():
+            return "Check user name and password."
+        case av.error.PermissionError():
+            return "Check that something is published there, and who may watch."
+        case av.HTTPNotFoundError() | av.error.FileNotFoundError():
+            return "Check the path."
     return "Check that it is there, its name and port, and the way to it."

@@ -70,9 +70,9 @@ class PictureInfo(Protocol):
 
 def default_bitrate(width: int, height: int, fps: Fraction) -> int:
     """Bits per second for pictures of that size and rate, where none were asked for."""
-    rate = (float(fps) / 30) ** _RATE_EXPONENT
+    rate: float = (float(fps) / 30) ** _RATE_EXPONENT
     bits = _BITS_PER_PIXEL * width * height * 30 * rate
-    return round(min(max(bits, _LEAST_BITS), _MOST_BITS), -3)
+    return int(round(min(max(bits, _LEAST_BITS), _MOST_BITS), -3))
 
 
 class LiveEncoder:
@@ -145,7 +145,7 @@ class LiveEncoder:
         return stream
 
     def _add_sound(self) -> AudioStream:
-        stream = cast(AudioStream, self._container.add_stream("aac", rate=RATE))
+        stream = self._container.add_stream("aac", rate=RATE)
         context = stream.codec_context
         context.layout = "stereo"
         context.bit_rate = SOUND_BITS

@@ -83,6 +83,8 @@ class PacketQueue:
         """Number of the next one to be handed out; None: nobody reads."""
         self._handed = 0
         """All with a lower number were handed out or dropped."""
+        self._handed_before = 0
+        """The same at the last restart()."""
         self._ended = False
         self._dropped = 0
 
@@ -114,11 +116,19 @@ class PacketQueue:
         with self._condition:
             self._cursor = self._end if self._key is None else self._key
             self._trim()
+            self._handed_before = self._handed
 
-    def pause(self) -> None:
-        """Hand out nothing, and keep nothing older than the latest keyframe, until restart()."""
+    def pause(self, *, undelivered: bool = False) -> None:
+        """Hand out nothing, and keep nothing older than the latest keyframe, until restart().
+
+        undelivered: what was handed out since restart() has not arrived; it counts as dropped
+        unless it is handed out again.
+        """
         with self._condition:
             self._cursor = None
+            if undelivered:
+                self._dropped += max(0, self._first - self._handed_before)
+                self._handed = self._handed_before = max(self._first, self._handed_before)
             self._trim()
 
     def get(self, timeout_s: float) -> EncodedPacket | None:

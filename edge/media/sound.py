@@ -122,7 +122,8 @@ class SoundDecoder:
     def _placed(self, frames: list[AudioFrame]) -> list[tuple[float, SampleArray]]:
         placed = []
         for frame in frames:
-            samples = np.ascontiguousarray(frame.to_ndarray(), np.float32)
+            # Six channels mixed to two, and lossy codecs, overshoot.
+            samples = np.clip(frame.to_ndarray(), -1.0, 1.0).astype(np.float32, copy=False)
             placed.append((self._block_s + self._blocks / LIVE_RATE, samples))
             self._blocks += samples.shape[1]
         return placed

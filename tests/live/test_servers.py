@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import signal
 import socket
@@ -14,14 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.live import servers
-from tests.live.pattern import TONE_S, Gray, moving_pattern, moving_picture, read_stamp
+from tests.live.pattern import TONE_S, Gray, moving_pattern, read_stamp
 from tests.live.processes import ROOT
 from tests.live.servers import (
     MuteServer,
@@ -108,37 +104,7 @@ def sound_lag_s(received: Sequence[Received]) -> float:
     loud = np.flatnonzero(np.abs(wave) > 0.2)
     begins = loud[np.diff(loud, prepend=-rate) > rate // 2]
     tone = sounds[0].pts + begins[begins > rate // 2][0] / rate
-    return (tone - flash + 0.5) % 1 - 0.5
-
-
-# --- the pattern ----------------------------------------------------------------------------
-
-
-@given(
-    number=st.integers(0, 2**16 - 1),
-    width=st.integers(160, 1920),
-    height=st.integers(120, 1080),
-    noise=st.integers(0, 2**32 - 1),
-)
-def test_a_stamp_survives_noise(number: int, width: int, height: int, noise: int) -> None:
-    picture = moving_picture(number, width, height).astype(np.float32)
-    spoilt = picture + np.random.default_rng(noise).normal(0, 12, picture.shape)
-    assert read_stamp(spoilt.clip(0, 255).astype(np.uint8)) == number
-
-
-@given(number=st.integers(0, 2**16 - 1), to=st.sampled_from([(320, 180), (480, 270), (1280, 720)]))
-def test_a_stamp_survives_another_size(number: int, to: tuple[int, int]) -> None:
-    picture = cv2.resize(moving_picture(number, 640, 360), to, interpolation=cv2.INTER_AREA)
-    assert read_stamp(np.asarray(picture, np.uint8)) == number
-
-
-@given(number=st.integers(0, 2**16 - 1), cells=st.integers(2, 9))
-def test_a_masked_stamp_cannot_be_read(number: int, cells: int) -> None:
-    picture = moving_picture(number, 640, 360)
-    few = cv2.resize(picture, (cells * 16 // 9, cells), interpolation=cv2.INTER_AREA)
-    for how in (cv2.INTER_NEAREST, cv2.INTER_LINEAR):
-        mosaic = cv2.resize(few, (640, 360), interpolation=how)
-        assert read_stamp(np.asarray(mosaic, np.uint8)) is None
+    return float((tone - flash + 0.5) % 1 - 0.5)
 
 
 # --- ports ----------------------------------------------------------------------------------
@@ -395,10 +361,8 @@ def test_a_missing_server_is_a_skip_that_names_its_packages(
 def test_packages_are_found_at_once_where_they_are_installed() -> None:
     require_nginx()
     servers.require_gstreamer()
-    if shutil.which("dpkg-query") is None:
-        pytest.skip("no dpkg-query: not a Debian")
-    done = subprocess.run(
-        [str(ROOT / ".ci" / "packages.sh")], capture_output=True, text=True, timeout=SOON_S
-    )
+    script = ROOT / ".ci" / "packages.sh"
+    if shutil.which("dpkg-query") is None or not script.exists():
+        pytest.skip("not a checkout on Debian: no dpkg-query, or no .ci/packages.sh")
+    done = subprocess.run([str(script)], capture_output=True, text=True, timeout=SOON_S)
     assert (done.returncode, done.stdout) == (0, "")
-    assert os.access(ROOT / ".ci" / "packages.sh", os.X_OK)

@@ -77,6 +77,11 @@ class Viewer:
         """Its process."""
         return self._process.pid
 
+    @property
+    def watching(self) -> bool:
+        """Whether it still looks."""
+        return self._process.poll() is None
+
     def wait(self, timeout_s: float) -> None:
         """Until the stream ends (a viewer that does not look again), or this time has passed."""
         try:
@@ -134,10 +139,8 @@ def receive(url: str, seconds: float, *, size: tuple[int, int] | None = None) ->
     with TemporaryDirectory(prefix="viewer-") as folder:
         with Viewer(url, Path(folder, "received"), size=size, again=False) as viewer:
             limit = time.monotonic() + _GRACE_S
-            while next(viewer.pictures(), None) is None and time.monotonic() < limit:
+            while not any(viewer.pictures()) and viewer.watching and time.monotonic() < limit:
                 viewer.wait(0.05)
-                if viewer._process.poll() is not None:
-                    break
             viewer.wait(seconds)
         everything = list(viewer.received())
         if not any(one.picture is not None for one in everything):
