@@ -191,6 +191,31 @@ def run(  # noqa: PLR0917 - typer's way
 
 
 @app.command()
+def serve(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The service's YAML: streams by name.")
+    ] = Path("/etc/privaedge/privaedge.yaml"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the file, say what is in it, and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log what happens inside.")] = False,
+) -> None:
+    """Run streams unattended, as a service: each is started again whatever ends it.
+
+    SIGHUP, or a change of the file, reloads: streams that changed restart, the others go on, and a
+    file with a mistake changes nothing. SIGTERM ends within 5 seconds. Under systemd it tells when
+    it is ready, and its watchdog is fed only while pictures of every stream leave.
+    """
+    with _reported(debug):
+        from edge.cli_serve import check_streams, serve_streams
+
+        if check:
+            _out.print(check_streams(config), markup=False, highlight=False, soft_wrap=True)
+            return
+        raise typer.Exit(int(serve_streams(config, debug=debug)))
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has, and what each profile would use on it."""
     with _reported():

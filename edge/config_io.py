@@ -89,18 +89,17 @@ def load_config(
         path = Path(config_file)
         file_layer = _file_layer(read_text(path), printable(str(path), 200))
 
-    name, origin = profile, ""
-    for layer in (override_layer, file_layer):
-        stated = layer.values.pop("profile", None)
-        if name is None and stated is not None:
-            name, origin = stated, f" (in {layer.origins['profile']})"
-    if name is None:
-        name = DEFAULT_PROFILE
+    return _merge(profile, file_layer, override_layer)
 
-    merged = _profile_layer(name, origin)
-    merged.put_over(file_layer)
-    merged.put_over(override_layer)
-    return _validate(merged)
+
+def settings_within(tree: Mapping, origin: str, profile: str | None = None) -> Settings:
+    """Merge settings that are a part of a larger YAML file over a profile, as load_config does.
+
+    origin names the file in messages. Raises ConfigError.
+    """
+    layer = _Layer()
+    _flatten(tree, "", origin, layer)
+    return _merge(profile, layer, _Layer())
 
 
 def parse_settings(text: str, origin: str = "config") -> Settings:
@@ -114,6 +113,21 @@ def parse_settings(text: str, origin: str = "config") -> Settings:
 def dump_yaml(settings: Settings) -> str:
     """Write all settings as YAML; load_config reads the same settings back."""
     return dump(settings.model_dump(mode="json"))
+
+
+def _merge(profile: str | None, file_layer: _Layer, override_layer: _Layer) -> Settings:
+    name, origin = profile, ""
+    for layer in (override_layer, file_layer):
+        stated = layer.values.pop("profile", None)
+        if name is None and stated is not None:
+            name, origin = stated, f" (in {layer.origins['profile']})"
+    if name is None:
+        name = DEFAULT_PROFILE
+
+    merged = _profile_layer(name, origin)
+    merged.put_over(file_layer)
+    merged.put_over(override_layer)
+    return _validate(merged)
 
 
 def _profile_layer(name: object, origin: str) -> _Layer:
@@ -268,7 +282,7 @@ def _problem(path: str, detail: ErrorDetails, layer: _Layer) -> str:
         return str(detail["ctx"]["error"]) if "ctx" in detail else detail["msg"]
     where = f" in {layer.origins[path]}" if path in layer.origins else ""
     value = _value_text(layer.values.get(path))
-    return f"{path}{where} is {value}; {_requirement(detail)}"
+    return f"{path}{where} is {value}; {requirement(detail)}"
 
 
 def _value_text(value: Any) -> str:
@@ -300,7 +314,7 @@ _REQUIREMENTS: Final = {
 }
 
 
-def _requirement(detail: ErrorDetails) -> str:
+def requirement(detail: ErrorDetails) -> str:
     """Say what the value must be, as the end of a sentence with its full stop."""
     template = _REQUIREMENTS.get(detail["type"])
     context = detail.get("ctx", {})

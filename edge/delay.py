@@ -25,15 +25,22 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and for MASK the lanes that it is owed to."""
+    """A verdict, and for MASK the lanes that it is owed to.
+
+    hurried: released without waiting for what later looks would have added: whatever a lane is
+    unsure of has to be hidden, too.
+    """
 
     verdict: Verdict
     lanes: tuple[str, ...] = ()
+    hurried: bool = False
 
 
 @dataclass(slots=True)
 class _LaneState:
     horizon: float = -math.inf
+    firm: float = -math.inf
+    """Up to here it has looked at both sides of every frame; up to the horizon, all is settled."""
     blind: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -44,15 +51,17 @@ class Gate:
         self._lanes = {name: _LaneState() for name in lanes}
         self._forgotten = -math.inf
 
-    def advance(self, lane: str, horizon: float) -> None:
+    def advance(self, lane: str, horizon: float, firm: float = -math.inf) -> None:
         """A lane's knowledge is complete up to `horizon` (pts in seconds). It never goes back.
 
+        firm: up to where it has at least looked, which is enough for a frame that cannot wait.
         Raises ValueError for NaN: a lane that does not know the time knows nothing.
         """
-        if math.isnan(horizon):
+        if math.isnan(horizon) or math.isnan(firm):
             raise ValueError(f"the {lane} lane gave NaN as its horizon")
         state = self._lanes[lane]
         state.horizon = max(state.horizon, horizon)
+        state.firm = max(state.firm, state.horizon, firm)
 
     def blind(self, lane: str, start: float, end: float) -> None:
         """A lane could not judge frames with start ≤ pts ≤ end (both may be infinite).
@@ -70,17 +79,19 @@ class Gate:
         """
         if not math.isfinite(pts) or pts < self._forgotten:
             return Judgement(Verdict.MASK, tuple(self._lanes))
-        late, blind = [], []
+        late, blind, hurried = [], [], False
         for name, state in self._lanes.items():
             if any(start <= pts <= end for start, end in state.blind):
                 blind.append(name)
-            elif not pts <= state.horizon:
+            elif not pts <= (state.firm if overdue else state.horizon):
                 late.append(name)
+            else:
+                hurried |= not pts <= state.horizon
         if late and not overdue:
             return Judgement(Verdict.WAIT, tuple(late))
         if late or blind:
             return Judgement(Verdict.MASK, tuple(late + blind))
-        return Judgement(Verdict.RELEASE)
+        return Judgement(Verdict.RELEASE, hurried=hurried)
 
     def forget(self, before: float) -> None:
         """Drop blind stretches that ended before a pts: those frames have left."""

@@ -250,7 +250,7 @@ class LivePipeline:
         with self._changed:
             for start, end in findings.blind:
                 self._gate.blind(lane, start, end)
-            self._gate.advance(lane, findings.horizon)
+            self._gate.advance(lane, findings.horizon, findings.firm)
 
     def _take_event(self, event: LaneEvent) -> None:
         self.stats.note(f"{event.lane}: {event.reason}")
@@ -287,7 +287,7 @@ class LivePipeline:
         if on_air - frame.pts > _TOO_LATE_S:
             stats.frames_dropped += 1
             return
-        boxes, tracks = self._regions(frame.frame_id)
+        boxes, tracks = self._regions(frame.frame_id, unsure=judgement.hurried)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
         with stats.timed("encode"):
@@ -330,8 +330,8 @@ class LivePipeline:
                 pts, samples = self._sound.popleft()
             self._sink.write_sound(samples, pts)
 
-    def _regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
-        answers = [worker.regions(frame_id) for worker in self._workers]
+    def _regions(self, frame_id: int, *, unsure: bool) -> tuple[FloatArray, list[int]]:
+        answers = [worker.regions(frame_id, unsure=unsure) for worker in self._workers]
         if not answers:
             return np.zeros((0, 4), np.float32), []
         boxes = np.concatenate([boxes for boxes, _ in answers])

@@ -26,6 +26,7 @@ from edge.live import LivePipeline, Samples
 from edge.media.address import Address
 from edge.media.live import LiveConnection
 from edge.media.live_sink import LiveSink
+from edge.media.live_target import target_for
 from edge.media.paced import PacedFile
 from edge.media.picture import HostPicture
 from edge.media.slate import fit, make_slate
@@ -54,6 +55,12 @@ class LiveOptions:
     audio: str | None = None
     overwrite: bool = False
     show_boxes: bool = False
+
+
+def check_outputs(outputs: Sequence[Address]) -> None:
+    """Refuse, before anything runs, what can never be an output. Raises SinkError."""
+    for output in outputs:
+        target_for(output)
 
 
 class LiveRun:
@@ -101,22 +108,34 @@ class LiveRun:
     def execute(self) -> Stats:
         """Run until stopped, or to the end of a file. Raises SinkError."""
         assert self._first is not None
-        info, settings, model = self._first.info, self._settings, self._model
+        info, settings = self._first.info, self._settings
         keep_sound = settings.audio.without_lane != "drop"
-        self.sink = LiveSink(
-            [o if o.is_live or o.kind == "hls-folder" else Path(o.url) for o in self._outputs],
-            info,
-            video_settings(settings),
-            has_sound=keep_sound and info.sound is not None,
-            overwrite=self._options.overwrite,
-        )
+        try:
+            self.sink = LiveSink(
+                [o if o.is_live or o.kind == "hls-folder" else Path(o.url) for o in self._outputs],
+                info,
+                video_settings(settings),
+                has_sound=keep_sound and info.sound is not None,
+                overwrite=self._options.overwrite,
+            )
+            self._pipeline = self._make_pipeline(self.sink, info, keep_sound=keep_sound)
+            if self._stopping.is_set():
+                self._pipeline.stop()
+            return self._pipeline.run()
+        finally:
+            self.close()
+            if self.sink is not None:
+                self.sink.close(_CLOSE_S)
+
+    def _make_pipeline(self, sink: LiveSink, info: StreamInfo, *, keep_sound: bool) -> LivePipeline:
+        settings, model = self._settings, self._model
         stall_s = min(settings.delay.stall_timeout_s, _LIVE_STALL_S)
         patient = settings.model_copy(
             update={"delay": settings.delay.model_copy(update={"stall_timeout_s": stall_s})}
         )
-        self._pipeline = LivePipeline(
+        return LivePipeline(
             lambda: _Adapter(self._next(), info, keep_sound=keep_sound),
-            self.sink,
+            sink,
             [face_worker(patient, model, info.width, info.height)] if model else [],
             releaser(settings, info.width, info.height, show_boxes=self._options.show_boxes),
             slate=make_slate(info),
@@ -127,12 +146,12 @@ class LiveRun:
             once=not self._source.is_live and not self._options.loop,
             on_frame=self._on_frame,
         )
-        if self._stopping.is_set():
-            self._pipeline.stop()
-        try:
-            return self._pipeline.run()
-        finally:
-            self.sink.close(_CLOSE_S)
+
+    def close(self) -> None:
+        """Let go of a source that was connected to and that `execute` has not taken."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.close()
 
     def stop(self) -> None:
         """End soon. May be called from a signal handler."""

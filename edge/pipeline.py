@@ -190,7 +190,7 @@ class Pipeline:
         with self._changed:
             for start, end in findings.blind:  # before the horizon: it may lie beyond them
                 self._gate.blind(lane, start, end)
-            self._gate.advance(lane, findings.horizon)
+            self._gate.advance(lane, findings.horizon, findings.firm)
             self._changed.notify_all()
 
     def _take_event(self, event: LaneEvent) -> None:

@@ -152,9 +152,19 @@ class Tracker:
         """The stream has ended: paint what is still held."""
         self._end_shot(self._newest + 1)
 
-    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
-        """Return the boxes to hide in a frame, (N, 4) float32, and the tracks they belong to."""
+    def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
+        """Return the boxes to hide in a frame, (N, 4) float32, and the tracks they belong to.
+
+        unsure: also those of tracks that wait to be confirmed.
+        """
         rows = self._painted.get(frame_id, [])
+        if unsure:
+            rows = rows + [
+                (track.track_id, box)
+                for track in self._tracks
+                for waiting_for, box in track.waiting
+                if waiting_for == frame_id
+            ]
         if not rows:
             return np.zeros((0, 4), np.float32), []
         return np.array([box for _, box in rows], np.float32), [track for track, _ in rows]

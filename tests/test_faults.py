@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge import runner
+from edge import build
 from edge.detection import Detections
 from edge.errors import ExitCode, InferenceError
 from edge.frame import Picture, Planes
@@ -365,7 +365,7 @@ def test_lane_that_cannot_finish_leaves_the_end_masked(
 def test_lane_that_cannot_say_what_to_hide_ends_the_run(
     clip: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(_: FaceLane, frame_id: int) -> Any:
+    def failing(_: FaceLane, frame_id: int, **_options: Any) -> Any:
         raise KeyError(frame_id)
 
     monkeypatch.setattr(FaceLane, "regions", failing)
@@ -411,7 +411,7 @@ def failing_redactor(
         (FailingRedactor,),
         {"redact_fails": frozenset(redact), "mask_fails": frozenset(mask or ())},
     )
-    monkeypatch.setattr(runner, "CpuRedactor", kind)
+    monkeypatch.setattr(build, "CpuRedactor", kind)
 
 
 def test_frames_whose_redaction_fails_are_masked_whole(
@@ -429,8 +429,8 @@ def test_boxes_that_are_no_boxes_any_more_mask_their_frames(
 ) -> None:
     real = FaceLane.regions
 
-    def corrupted(self: FaceLane, frame_id: int) -> Any:
-        boxes, tracks = real(self, frame_id)
+    def corrupted(self: FaceLane, frame_id: int, **options: Any) -> Any:
+        boxes, tracks = real(self, frame_id, **options)
         return (boxes * np.float32("nan"), tracks) if 40 <= frame_id < 50 else (boxes, tracks)
 
     monkeypatch.setattr(FaceLane, "regions", corrupted)

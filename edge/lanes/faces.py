@@ -106,7 +106,7 @@ class FaceLane:
                 self._tracker.look(frame_id, seen)
         if self._hole is not None and self._hole[0] <= self._hole[1]:
             blind = (self._hole, *blind)
-        return Findings(self._settle(look.frame_id, look.pts), blind)
+        return Findings(self._settle(look.frame_id, look.pts), blind, firm=look.pts)
 
     def pause(self) -> Findings:
         """The signal is lost: nothing more will be known of the frames so far."""
@@ -123,9 +123,9 @@ class FaceLane:
         self._tracker.finish()
         return Findings(float("inf"))
 
-    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+    def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         """Boxes to hide, and the track that each is of."""
-        return self._tracker.regions(frame_id)
+        return self._tracker.regions(frame_id, unsure=unsure)
 
     def forget(self, before: int) -> None:
         """Frames before this one have left."""

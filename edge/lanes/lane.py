@@ -7,6 +7,7 @@ the gate. A lane decides which pictures the detector sees, and what its answers 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -45,11 +46,13 @@ class Findings:
     """What a lane publishes after a gap.
 
     horizon: pts in seconds up to which its knowledge is now complete. blind: stretches
-    (start, end) of pts, both inclusive, that it could not judge.
+    (start, end) of pts, both inclusive, that it could not judge. firm: pts up to which it has
+    looked, though later looks may still add to it.
     """
 
     horizon: float
     blind: tuple[tuple[float, float], ...] = ()
+    firm: float = -math.inf
 
 
 E = TypeVar("E")
@@ -78,8 +81,11 @@ class Lane(Protocol, Generic[E]):
     def finish(self) -> Findings:
         """The stream has ended: nothing more will be known."""
 
-    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
-        """Boxes to hide in a frame, (N, 4) float32 in pixels, and the track that each is of."""
+    def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
+        """Boxes to hide in a frame, (N, 4) float32 in pixels, and the track that each is of.
+
+        unsure: those too that a later look would have to confirm.
+        """
 
     def forget(self, before: int) -> None:
         """Frames before this frame_id have left."""

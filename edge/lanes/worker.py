@@ -158,10 +158,10 @@ class LaneWorker:
             return
         self._spawn()
 
-    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
-        """What the lane wants hidden in a frame."""
+    def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
+        """What the lane wants hidden in a frame; unsure: or may want, once it knows more."""
         with self._changed:
-            return self._lane.regions(frame_id)
+            return self._lane.regions(frame_id, unsure=unsure)
 
     def forget(self, before: int) -> None:
         """Frames before this frame_id have left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ from av.packet import Packet
 from av.stream import Stream
 
 from edge.errors import SourceError
+from edge.media.devices import NONBLOCK
 
 _RATE: Final = 48_000
 _MOST_PACKETS: Final = 1024
 """Several seconds; more means that nobody reads, and the oldest are dropped."""
 _POLL_S: Final = 0.003
 _SILENT_S: Final = 3.0
-_PARENTS: Final = 6
+_ALSA_CONFIG: Final = "/usr/share/alsa/alsa.conf"
 
 
 def sound_of(device: Path, sysfs: Path = Path("/sys/class/video4linux")) -> str | None:
@@ -100,6 +102,9 @@ class SoundCard:
 
 
 def _open(device: str) -> InputContainer:
+    # PyAV's libasound looks where its builders had its configuration: in /tmp, where anybody
+    # could put one.
+    os.environ.setdefault("ALSA_CONFIG_PATH", _ALSA_CONFIG)
     failure = ""
     for channels in (2, 1):  # some HDMI grabbers have their sound as one channel
         try:
@@ -109,7 +114,7 @@ def _open(device: str) -> InputContainer:
                 container_options={
                     "sample_rate": str(_RATE),
                     "channels": str(channels),
-                    "fflags": "nonblock",
+                    "fflags": NONBLOCK,
                 },
                 timeout=_SILENT_S,
             )

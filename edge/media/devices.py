@@ -27,8 +27,14 @@ INPUT_FORMATS: Final[dict[PixelCode, str]] = {"NV12": "nv12", "YUYV": "yuyv422",
 FULL_HD: Final = (1920, 1080)
 _SMOOTH_FPS: Final = 24
 _USUAL_FPS: Final = 30
+NONBLOCK: Final = "+4"
+"""FFmpeg's AVFMT_FLAG_NONBLOCK, which has no name among its options: reads never wait."""
 _MOST_ENTRIES: Final = 256
 """Drivers have been seen to answer every index."""
+
+_SIGNAL_EVERY_S: Final = 1.0
+_NO_SIGNAL: Final = (errno.ENOLINK, errno.ENOLCK, errno.ERANGE)
+"""Nothing is connected; it is unstable; it is beyond what the receiver can do."""
 
 _CAPTURE: Final = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 _CAP_CAPTURE, _CAP_STREAMING, _CAP_DEVICE_CAPS = 0x1, 0x0400_0000, 0x8000_0000
@@ -158,6 +164,37 @@ class CaptureDevice:
     (webcams and most USB grabbers)."""
 
 
+class SignalWatch:
+    """Notices that an HDMI cable was pulled, or that the source has another size.
+
+    Some receivers stop when that happens, others go on with a blue or frozen picture.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """path: a device that is locked to a signal."""
+        self._path = path
+        self._timing: _DvTimings | None = None
+        self._next = float("-inf")
+
+    def fault(self, now: float) -> str | None:
+        """Ask at most once a second (now: seconds); say why the picture is one no more."""
+        if now < self._next:
+            return None
+        self._next = now + _SIGNAL_EVERY_S
+        timing = _DvTimings()
+        try:
+            with _opened(self._path) as fd:
+                fcntl.ioctl(fd, QUERY_DV_TIMINGS, timing)
+        except OSError as error:
+            if error.errno in _NO_SIGNAL:
+                return "it has no signal"
+            return os.strerror(error.errno or errno.EIO).lower()
+        before, self._timing = self._timing, timing
+        if before and (before.width, before.height) != (timing.width, timing.height):
+            return "size changed"
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureSetup:
     """What FFmpeg is told to open, and what the user is told about it."""
@@ -165,6 +202,8 @@ class CaptureSetup:
     path: Path
     options: dict[str, str]
     note: str
+    watch: SignalWatch | None
+    """For a receiver that can say whether it is locked."""
 
 
 def capture_devices(folder: Path = Path("/dev")) -> list[CaptureDevice]:
@@ -218,12 +257,14 @@ def negotiate(
         "video_size": f"{mode.width}x{mode.height}",
         # A read that waits in the driver could not be ended, and wall-clock times are what ALSA's
         # are compared with.
-        "fflags": "nonblock",
+        "fflags": NONBLOCK,
         "timestamps": "abs",
     }
-    if mode.fps is not None:
+    # A receiver's rate is its signal's; setting it is refused.
+    if mode.fps is not None and not device.signal:
         options["framerate"] = str(mode.fps)
-    return CaptureSetup(device.path, options, f"{device.path} ({device.name}): {mode}")
+    watch = SignalWatch(device.path) if device.signal else None
+    return CaptureSetup(device.path, options, f"{device.path} ({device.name}): {mode}", watch)
 
 
 def choose_mode(
@@ -293,7 +334,7 @@ def _signal(fd: int) -> tuple[bool | None, _DvTimings | None]:
     try:
         fcntl.ioctl(fd, QUERY_DV_TIMINGS, timing)
     except OSError as error:
-        if error.errno in (errno.ENOLINK, errno.ENOLCK, errno.ERANGE):
+        if error.errno in _NO_SIGNAL:
             return False, None
         return _input_status(fd), None
     with contextlib.suppress(OSError):  # EBUSY: somebody streams with it already
@@ -341,7 +382,7 @@ def _rates(
     fd: int, fourcc: int, width: int, height: int, timing: _DvTimings | None
 ) -> Iterator[Fraction | None]:
     if timing is not None:
-        yield None
+        yield _rate_of(timing)
         return
     asked = _FrameInterval(pixel_format=fourcc, width=width, height=height)
     none = True
@@ -354,6 +395,13 @@ def _rates(
             break
     if none:
         yield None
+
+
+def _rate_of(timing: _DvTimings) -> Fraction | None:
+    """Frames per second; for interlaced signals, whose blanking is per field, an estimate."""
+    blank = timing.blanking
+    total = (timing.width + sum(blank[:3])) * (timing.height + sum(blank[3:]))
+    return Fraction(timing.pixelclock, total) if timing.pixelclock and total else None
 
 
 def _enumerate(fd: int, request: int, entry: _Entry) -> Iterator[_Entry]:

@@ -26,6 +26,7 @@ from edge.media.streams import RawItem, SoundPacket, StreamInfo, StreamReader
 
 if TYPE_CHECKING:
     from edge.media.capture import SoundCard
+    from edge.media.devices import SignalWatch
 
 TIMEOUT_S: Final = 3.0
 """Without a packet, or without a picture, for this long a connection is lost."""
@@ -84,6 +85,7 @@ class LiveConnection(StreamReader):
     _REMEDY = "Check that it plays elsewhere."
     info: LiveInfo
     _card: SoundCard | None
+    _signal: SignalWatch | None
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class LiveConnection(StreamReader):
         if address.kind == "v4l2":
             container, self._card = self._open_device(audio, size, fps)
         else:
-            self._card = None
+            self._card = self._signal = None
             timeouts, options = _network_options(address, self._timeout_s, udp, ca_file)
             container = self._connect(address.url, timeouts, options, _CONTAINERS.get(address.kind))
         try:
@@ -172,6 +174,7 @@ class LiveConnection(StreamReader):
         from edge.media.devices import negotiate
 
         setup = negotiate(self.address.url, size, fps)
+        self._signal = setup.watch
         self._name = str(setup.path)
         self.notes.append(setup.note)
         timeout = (_OPEN_S, self._timeout_s)
@@ -280,6 +283,9 @@ class LiveConnection(StreamReader):
         while not self._closed.is_set():
             if time.monotonic() > self._picture_by:
                 raise self._lost("it sends no picture")
+            fault = self._signal.fault(time.monotonic()) if self._signal is not None else None
+            if fault is not None:
+                raise self._lost(fault)
             if self._card is not None:
                 yield from self._card.packets()
                 if self._card.failure is not None:
@@ -308,7 +314,9 @@ class LiveConnection(StreamReader):
             if time.monotonic() - asked > self._silence_s:
                 raise self._lost(_SILENT)
             errors = 0
-            yield self._own(packet) if self.address.kind == "v4l2" else packet
+            if self.address.kind == "v4l2":
+                packet = self._own(packet)
+            yield packet
 
     def _demux(self) -> Iterator[Packet[Stream]]:
         own_sound = self._audio is not None and self._card is None

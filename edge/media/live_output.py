@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import random
 import threading
@@ -16,7 +17,7 @@ import av
 
 from edge.media.fifo import FifoConnection
 from edge.media.live_encoder import LiveEncoder
-from edge.media.live_packets import EncodedPacket, PacketQueue
+from edge.media.live_packets import TICKS_PER_S, EncodedPacket, PacketQueue
 from edge.media.live_target import Target
 
 State = Literal["connecting", "connected", "stalled", "waiting", "closed"]
@@ -33,6 +34,9 @@ _LEAST_FREE_BYTES = 16 << 20
 """With less the file system is full again at once; a new part is not begun."""
 _STEADY_S = 10.0
 """A connection that held this long makes the next retry a quick one again."""
+
+_RENEW_FLV_AFTER_S = 20 * 24 * 3600
+"""FLV counts milliseconds in 31 bits (24.8 days): a connection is begun anew before that."""
 
 _CAUSES: dict[int, str] = {
     errno.ECONNREFUSED: "The connection is refused. Check that the server runs, and its port.",
@@ -147,14 +151,14 @@ class LiveOutput:
             try:
                 done = self._connect_and_send()
             except (av.FFmpegError, OSError, ValueError) as error:
-                self._last_error = explain(error)
+                self._last_error = explain(error, self._target)
             except Exception as error:  # noqa: BLE001 (a traceback would show the address)
                 self._last_error = f"{type(error).__name__} in the output. Report this."
             else:
-                if done:
-                    self._state = "closed"
-                    break
-                continue
+                if not done:
+                    continue
+                self._state = "closed"
+                break
             self._state = "waiting"
             self._queue.pause(undelivered=self._unconfirmed > 0)
             if time.monotonic() - began > _STEADY_S:
@@ -173,7 +177,7 @@ class LiveOutput:
         self._failed = [c for c in self._failed if not c.try_discard()]
 
     def _connect_and_send(self) -> bool:
-        """Send until the end (True) or until there is nothing to begin with (False)."""
+        """Send until the end (True), or until a new connection is due (False)."""
         _check_space(self._target)
         self._queue.restart()
         first = None
@@ -187,7 +191,7 @@ class LiveOutput:
         )
         try:
             self._path = path
-            self._send(connection, first)
+            ended = self._send(connection, first)
             if self._abandoned.is_set():
                 raise TimeoutError(errno.ETIMEDOUT, "abandoned")
             # Everything was taken without delay up to here, so that the little that FFmpeg's
@@ -199,13 +203,17 @@ class LiveOutput:
             if path is not None and self._target.is_file:
                 _remove_if_empty(path)
             raise
-        return True
+        return ended
 
-    def _send(self, connection: FifoConnection, first: EncodedPacket) -> None:
+    def _send(self, connection: FifoConnection, first: EncodedPacket) -> bool:
+        """Send until the end (True), or to a keyframe that belongs to a new connection (False)."""
         packet: EncodedPacket | None = first
         synced = time.monotonic()
         base = first.dts
+        last = base + _RENEW_FLV_AFTER_S * TICKS_PER_S if self._target.muxer == "flv" else math.inf
         while not self._abandoned.is_set():
+            if packet is not None and packet.is_key and packet.dts > last:
+                return False
             if packet is not None and packet.dts >= base:
                 self._writing_since = time.monotonic()
                 try:
@@ -216,11 +224,12 @@ class LiveOutput:
                 if connection.is_connected:
                     self._confirm()
             if self._queue.is_finished:
-                break
+                return True
             if self._target.is_file and time.monotonic() - synced > _SYNC_EVERY_S:
                 synced = time.monotonic()
                 _sync(self._path)
             packet = self._queue.get(_POLL_S)
+        return True
 
     def _confirm(self) -> None:
         if self._state == "connecting":
@@ -230,9 +239,16 @@ class LiveOutput:
         self._unconfirmed = 0
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, target: Target) -> str:
     """Say what went wrong as `cause. Remedy.`, without the address that the error names."""
     number = getattr(error, "errno", None)
+    if number == errno.EIO and "tls_verify" in target.options:
+        return (
+            "The server cannot be reached, or its certificate is not trusted. "
+            "Check the host's name and its certificate."
+        )
+    if number == errno.EIO and not target.is_network:
+        return "The disk does not work. Check it, or write to another one."
     known = _CAUSES.get(number) if isinstance(number, int) else None
     if known is not None:
         return known

@@ -87,6 +87,8 @@ class PacketQueue:
         """The same at the last restart()."""
         self._ended = False
         self._dropped = 0
+        self._begun = False
+        """A keyframe was seen. What comes before (the sound encoder's priming) is no loss."""
 
     @property
     def dropped(self) -> int:
@@ -106,6 +108,7 @@ class PacketQueue:
             self._kept.append(packet)
             if packet.is_key:
                 self._key = self._end - 1
+                self._begun = True
             self._trim()
             if self._kept and packet.dts - self._kept[0].dts > self._limit:
                 self._fall_back()
@@ -127,7 +130,8 @@ class PacketQueue:
         with self._condition:
             self._cursor = None
             if undelivered:
-                self._dropped += max(0, self._first - self._handed_before)
+                if self._begun:
+                    self._dropped += max(0, self._first - self._handed_before)
                 self._handed = self._handed_before = max(self._first, self._handed_before)
             self._trim()
 
@@ -178,7 +182,7 @@ class PacketQueue:
             bound = self._key if self._cursor is None else min(self._key, self._cursor)
         while self._first < bound:
             self._kept.popleft()
-            if self._first >= self._handed:
+            if self._first >= self._handed and self._begun:
                 self._dropped += 1
             self._first += 1
         self._handed = max(self._handed, self._first)

@@ -70,13 +70,16 @@ def test_only_frames_between_two_good_looks_are_ever_released(
             findings = faces.absorb(piece, evidence)
             for start, end in findings.blind:
                 gate.blind("faces", start, end)
-            gate.advance("faces", findings.horizon)
+            gate.advance("faces", findings.horizon, findings.firm)
             if event == "look":
                 good.add(piece.look.frame_id)
                 if last_good == next_id - 1:
                     good.update(range(next_id, next_id + length))
                 last_good = piece.look.frame_id
         next_id += length
+        for frame_id in range(next_id):
+            judged = gate.judge(frame_id / FPS, overdue=True)
+            assert judged.verdict is not Verdict.RELEASE or frame_id in good
     findings = faces.finish()
     gate.advance("faces", findings.horizon)
     entered_to = max((frame for frame in good), default=-1)
@@ -94,3 +97,22 @@ def test_a_pause_settles_what_is_known_and_no_more() -> None:
     faces.enter(gap(0, 9))
     faces.absorb(gap(0, 9), [(9, Detections())])
     assert faces.pause().horizon == 9 / FPS
+
+
+def test_a_hurried_frame_hides_what_was_seen_only_once() -> None:
+    faces, gate = lane(), Gate(["faces"])
+    box = np.array([[10, 10, 30, 30]], np.float32)
+    faces.enter(gap(0, 0))
+    faces.absorb(gap(0, 0), [(0, Detections())])
+    faces.enter(gap(1, 9))
+    findings = faces.absorb(gap(1, 9), [(9, Detections(box, np.array([0.4], np.float32)))])
+    gate.advance("faces", findings.horizon, findings.firm)
+    assert gate.judge(8 / FPS).verdict is Verdict.WAIT
+    judged = gate.judge(8 / FPS, overdue=True)
+    assert judged.verdict is Verdict.RELEASE
+    assert judged.hurried
+    assert len(faces.regions(8)[0]) == 0
+    for frame_id in range(1, 10):
+        hidden, _ = faces.regions(frame_id, unsure=judged.hurried)
+        assert len(hidden) == 1, frame_id
+        assert np.abs(hidden - box).max() < 1

@@ -64,7 +64,7 @@ class ScriptedLane:
         self._step("finish")
         return Findings(float("inf"))
 
-    def regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+    def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         return np.full((1, 4), frame_id, np.float32), [1]
 
     def forget(self, before: int) -> None:

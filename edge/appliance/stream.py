@@ -1,0 +1,248 @@
+"""One stream of the service: started, watched, started again, for as long as the service lives."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edge.appliance.journal import event, place_of
+from edge.appliance.service_config import StreamSpec
+from edge.appliance.watchdog import Pulse
+from edge.build import FaceModel
+from edge.clockwork import Backoff
+from edge.errors import PrivaedgeError
+from edge.live_runner import LiveOptions, LiveRun
+from edge.stats import Stats
+
+_log = logging.getLogger(__name__)
+
+CONNECT_S: Final = 45.0
+"""One attempt to connect takes 25 s at worst: two steps of 5 s, 12 s for a keyframe, the pause."""
+_BEGIN_S: Final = 15.0
+"""The first picture leaves this long after the delay at the latest."""
+SEND_S: Final = 2.0
+"""Pictures or slates leave all the time; an overloaded machine hiccups for a second."""
+_PAUSE_S: Final = 30.0
+"""Ending one run (its outputs get 4 s) and pausing before the next."""
+_HEALTHY_S: Final = 30.0
+"""A run that lasted this long was no failed attempt."""
+_REPORT_S: Final = 60.0
+_PREDECESSOR_S: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: a stream's configuration, and the model that it needs, loaded."""
+
+    spec: StreamSpec
+    model: FaceModel | None
+
+
+class Stream:
+    """Runs a plan in a thread of its own until stopped, and a new one when it changes.
+
+    Whatever ends a run, another one follows, after a pause that grows. Each run has lanes of its
+    own that have judged nothing yet, so none begins with an open gate.
+    """
+
+    def __init__(self, plan: Plan, *, after: Sequence[Stream] = ()) -> None:
+        """after: streams that are on their way out and may hold the same camera or outputs."""
+        self.name = plan.spec.name
+        self.pulse = Pulse()
+        self.state = "starting"
+        """For people, in a few words, without secrets."""
+        self.began = False
+        """Whether it has been on air, or waits for its source: booting is over either way."""
+        self.runs = 0
+        self._plan = plan
+        self._after = tuple(after)
+        self._lock = threading.Lock()
+        self._run: LiveRun | None = None
+        self._executing = False
+        self._stopping = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(
+            target=self._supervise, name=f"stream-{self.name}", daemon=True
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """What it runs, or will run next."""
+        return self._plan
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def draining(self) -> bool:
+        """Whether something that was encoded is still to be sent."""
+        return self.alive and self._executing
+
+    def start(self) -> None:
+        """Begin."""
+        self.pulse.expect(_PAUSE_S)
+        self._thread.start()
+
+    def change(self, plan: Plan) -> None:
+        """End the run and begin another with this plan."""
+        with self._lock:
+            self._plan = plan
+            self._end_run()
+
+    def stop(self) -> None:
+        """End soon, for good."""
+        with self._lock:
+            self._stopping = True
+            self._end_run()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, after `stop`."""
+        self._thread.join(timeout_s)
+
+    def _end_run(self) -> None:
+        if self._run is not None:
+            self._run.stop()
+        self._wake.set()
+
+    # -- in its own thread -------------------------------------------------------------------
+
+    def _supervise(self) -> None:
+        for other in self._after:
+            other.join(_PREDECESSOR_S)
+        self._after = ()
+        backoff = Backoff()
+        while not self._stopping:
+            began = time.monotonic()
+            plan, trouble = self._plan, "the stream ended"
+            try:
+                if self._perform(plan):
+                    continue
+            except PrivaedgeError as error:
+                trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - no fault of one run may end the stream
+                trouble = place_of(error)
+            self.pulse.expect(_PAUSE_S)
+            if time.monotonic() - began > _HEALTHY_S:
+                backoff.reset()
+            self.state = f"restarting: {trouble}"
+            event(_log, logging.ERROR, "restarting", stream=self.name, because=trouble)
+            self._wake.wait(backoff.wait_s(random.random()))  # noqa: S311 - no secret
+        self.pulse.rest()
+        self.state = "stopped"
+
+    def _perform(self, plan: Plan) -> bool:
+        """Run a plan. Return whether its end was asked for."""
+        spec = plan.spec
+        reporter = _Reporter(spec, self)
+        run = LiveRun(
+            spec.settings,
+            spec.source,
+            spec.outputs,
+            plan.model,
+            options=LiveOptions(loop=True, rtsp_udp=spec.rtsp_udp, audio=spec.audio),
+            on_frame=reporter.sent,
+        )
+        with self._lock:
+            self._wake.clear()
+            if self._stopping or self._plan is not plan:
+                return True
+            self._run = run
+        self.runs += 1
+        try:
+            self.pulse.expect(CONNECT_S)
+            self.state = "connecting"
+            info = run.connect(self._waiting)
+            if info is not None and not self._over(plan):
+                event(
+                    _log,
+                    logging.INFO,
+                    "connected",
+                    stream=spec.name,
+                    source=spec.source,
+                    size=f"{info.width}x{info.height}",
+                    fps=float(info.fps),
+                    codec=info.codec,
+                    faces=plan.model.name if plan.model else "nobody",
+                    outputs=",".join(map(str, spec.outputs)),
+                )
+                self.pulse.expect(spec.settings.delay.seconds + _BEGIN_S)
+                self._executing = True
+                stats = run.execute()
+                reporter.report(stats)
+            return self._over(plan)
+        finally:
+            self._executing = False
+            self.pulse.expect(_PAUSE_S)
+            with self._lock:
+                self._run = None
+            run.close()
+
+    def _over(self, plan: Plan) -> bool:
+        return self._stopping or self._plan is not plan
+
+    def _waiting(self, why: str) -> None:
+        """Note a failed attempt to connect; the next one follows."""
+        self.pulse.beat()
+        self.began = True
+        self.state = f"waiting: {why}"
+        event(_log, logging.WARNING, "no-source", stream=self.name, because=why)
+
+
+class _Reporter:
+    """Turns what a run counts into progress and into events, in the thread that sends."""
+
+    def __init__(self, spec: StreamSpec, stream: Stream) -> None:
+        self._spec, self._stream = spec, stream
+        self._state = ""
+        self._slates = self._masked = 0
+        self._reported = time.monotonic()
+
+    def sent(self, stats: Stats) -> None:
+        """Take note of a frame or slate that left."""
+        self._stream.pulse.expect(SEND_S)
+        self._stream.began = True
+        state = "on air"
+        if stats.slates > self._slates:
+            state = "no signal"
+        elif stats.frames_masked > self._masked:
+            state = "masked"
+        self._slates, self._masked = stats.slates, stats.frames_masked
+        if state != self._state:
+            self._turn(state, stats)
+        if time.monotonic() - self._reported >= _REPORT_S:
+            self.report(stats)
+
+    def report(self, stats: Stats) -> None:
+        """Write the counters."""
+        self._reported = time.monotonic()
+        event(
+            _log,
+            logging.INFO,
+            "figures",
+            stream=self._spec.name,
+            seconds=round(stats.pts_out),
+            frames=stats.frames_out,
+            masked=stats.frames_masked,
+            dropped=stats.frames_dropped,
+            slates=stats.slates,
+            connections=stats.connections,
+            hidden=sum(stats.found.values()),
+        )
+
+    def _turn(self, state: str, stats: Stats) -> None:
+        self._state = self._stream.state = state
+        good = state == "on air"
+        event(
+            _log,
+            logging.INFO if good else logging.WARNING,
+            state.replace(" ", "-"),
+            stream=self._spec.name,
+            because=None if good or not stats.reasons else stats.reasons[-1],
+        )
