@@ -91,7 +91,7 @@ def measure(folder: Path, seconds: float, profile: str, settings: list[str]) -> 
         return _summarise(viewer, camera.epoch, memory, begun, ended - begun, cpu_s)
 
 
-def _summarise(
+def _summarise(  # noqa: PLR0917 - private, called once
     viewer: Viewer, epoch: float, memory: list[tuple[float, int]], begun: float, seconds: float,
     cpu_s: float,
 ) -> dict[str, Any]:  # fmt: skip

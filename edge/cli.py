@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,10 @@ import typer
 from rich.console import Console
 
 from edge import __version__
-from edge.errors import ExitCode, PrivaedgeError
+from edge.cli_common import ConfigFile, Json, Overrides, Profile, err, out, reported
+from edge.cli_config import config_app
+from edge.cli_models import models_app
+from edge.errors import ExitCode
 
 app = typer.Typer(
     name="privaedge",
@@ -33,33 +34,13 @@ app = typer.Typer(
     130 interrupted, a playable part was kept.
     """,
 )
-models_app = typer.Typer(no_args_is_help=True, help="List, fetch and verify model files.")
-config_app = typer.Typer(no_args_is_help=True, help="Show and check settings.")
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
-
-_out = Console()
-_err = Console(stderr=True)
-
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        "--profile", "-p", help="balanced (default), high_privacy, performance or streaming."
-    ),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="YAML file merged over the profile.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="One setting, such as blur.type=solid. May be repeated."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        _out.print(f"privaedge {__version__}")
+        out.print(f"privaedge {__version__}")
         raise typer.Exit
 
 
@@ -141,7 +122,7 @@ def run(  # noqa: PLR0917 - typer's way
     OUTPUT appears under its name only when it is complete. Ctrl-C ends early and leaves a playable
     file beside it (out.partial.mp4 for out.mp4); a second Ctrl-C does so at once.
     """
-    with _reported(debug):
+    with reported(debug):
         from edge import progress
         from edge.config_io import load_config
         from edge.media.address import Address
@@ -169,7 +150,7 @@ def run(  # noqa: PLR0917 - typer's way
         # Before a model is fetched: a wrong name should not cost a download.
         check_output(Path(output), local_path(source), overwrite=force)
         if save_debug_frames is not None:
-            _err.print(
+            err.print(
                 f"WARNING: every frame is stored UNREDACTED in {save_debug_frames}. "
                 "Delete that folder when you are done.",
                 style="bold red",
@@ -206,11 +187,11 @@ def serve(
     file with a mistake changes nothing. SIGTERM ends within 5 seconds. Under systemd it tells when
     it is ready, and its watchdog is fed only while pictures of every stream leave.
     """
-    with _reported(debug):
+    with reported(debug):
         from edge.cli_serve import check_streams, serve_streams
 
         if check:
-            _out.print(check_streams(config), markup=False, highlight=False, soft_wrap=True)
+            out.print(check_streams(config), markup=False, highlight=False, soft_wrap=True)
             return
         raise typer.Exit(int(serve_streams(config, debug=debug)))
 
@@ -218,15 +199,15 @@ def serve(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has, and what each profile would use on it."""
-    with _reported():
+    with reported():
         from edge.doctor import collect, load_profiles
         from edge.doctor_report import render
 
         report = collect(load_profiles())
         if as_json:
-            _out.print_json(data=report.as_dict())
+            out.print_json(data=report.as_dict())
         else:
-            _out.print(render(report))
+            out.print(render(report))
         raise typer.Exit(int(ExitCode.OK if report.healthy else ExitCode.MODEL))
 
 
@@ -239,7 +220,7 @@ def demo(
     overrides: Overrides = None,
 ) -> None:
     """Make a clip of a public-domain photograph, redact it, and show before and after."""
-    with _reported():
+    with reported():
         from edge import progress
         from edge.config_io import load_config
         from edge.demo import before_after, make_clip
@@ -248,9 +229,9 @@ def demo(
         settings = load_config(profile, None, overrides or ())
         clip, result = folder / "clip.mp4", folder / "clip-redacted.mp4"
         make_clip(clip)
-        with progress.fetching(_err) as fetching:
+        with progress.fetching(err) as fetching:
             model = load_face_model(settings, fetching)
-        display = progress.RunDisplay(_err)
+        display = progress.RunDisplay(err)
         job = Run(
             settings,
             clip,
@@ -261,120 +242,12 @@ def demo(
         )
         with display.shown(job.source.info, model.name if model else None), _ended_by(job.stop):
             summary = job.execute()
-        progress.print_summary(_err, summary, job.source.info)
+        progress.print_summary(err, summary, job.source.info)
         if summary.complete:
             picture = before_after(clip, result, folder / "before-after.png")
-            _out.print(f"Before and after: [bold]{picture}")
-            _out.print(f"Your turn: privaedge run YOUR-CLIP.mp4 {folder}/mine.mp4")
+            out.print(f"Before and after: [bold]{picture}")
+            out.print(f"Your turn: privaedge run YOUR-CLIP.mp4 {folder}/mine.mp4")
         raise typer.Exit(int(summary.exit_code))
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """List every model of the catalogue, and whether it is on this machine."""
-    with _reported():
-        from edge.progress import models_table
-
-        store = _store()
-        rows = [(store.catalogue[name], store.status(name)) for name in store.catalogue.names()]
-        if as_json:
-            _out.print_json(data=[
-                {"name": s.name, "task": e.task, "family": e.family, "licence": e.licence,
-                 "sha256": e.sha256, "state": s.state, "path": str(s.path) if s.path else None}
-                for e, s in rows
-            ])  # fmt: skip
-        else:
-            _out.print(models_table(rows))
-
-
-@models_app.command("fetch")
-def models_fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Models to fetch; without, the face models.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Fetch again, replacing a file with a wrong hash.")
-    ] = False,
-) -> None:
-    """Fetch models into the cache, verified; afterwards everything works offline."""
-    with _reported():
-        from edge import progress
-        from edge.config import Settings
-
-        store = _store()
-        with progress.fetching(_err) as fetching:
-            if names:
-                paths = [store.fetch(name, fetching, force=force) for name in names]
-            else:
-                preference = Settings().video.models.face.model
-                paths = [store.resolve(preference, True, fetching).path]
-        for path in paths:
-            _out.print(str(path), soft_wrap=True, highlight=False)
-
-
-@models_app.command("verify")
-def models_verify() -> None:
-    """Check the SHA-256 of every model on this machine."""
-    with _reported():
-        store = _store()
-        wrong = 0
-        for name in store.catalogue.names():
-            status = store.status(name)
-            wrong += status.state == "wrong hash"
-            _out.print(f"{status.state:>10}  {name}  {status.path or ''}", soft_wrap=True)
-        if wrong:
-            _err.print("Replace them: privaedge models fetch NAME --force")
-            raise typer.Exit(int(ExitCode.MODEL))
-
-
-@config_app.command("show")
-def config_show(
-    profile: Profile = None, config: ConfigFile = None, overrides: Overrides = None
-) -> None:
-    """Print all settings as a run would use them, as YAML."""
-    with _reported():
-        from edge.config_io import dump_yaml, load_config
-
-        sys.stdout.write(dump_yaml(load_config(profile, config, overrides or ())))
-
-
-@config_app.command("schema")
-def config_schema() -> None:
-    """Print the JSON Schema of config files, for editors."""
-    from edge.config import config_schema as schema
-
-    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
-
-
-@config_app.command("check")
-def config_check(
-    files: Annotated[list[Path], typer.Argument(help="Config files to check.")],
-) -> None:
-    """Check config files; print every problem."""
-    with _reported():
-        from edge.config_io import ConfigProblemsError, load_config
-        from edge.errors import ConfigError
-
-        failed = False
-        for file in files:
-            try:
-                load_config(None, file)
-                _out.print(f"{file}: good", highlight=False)
-            except ConfigProblemsError as error:
-                failed = True
-                for problem in error.problems:
-                    _err.print(problem, markup=False, highlight=False, soft_wrap=True)
-            except ConfigError as error:
-                failed = True
-                _err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(int(ExitCode.CONFIG if failed else ExitCode.OK))
-
-
-def _store() -> Any:
-    from edge.config import Settings
-    from edge.model_store import store_of
-
-    return store_of(Settings())
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
@@ -386,25 +259,6 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
         raise SinkError(
             f"figures cannot be written to {path}: {error.strerror}. Choose another --stats file."
         ) from error
-
-
-@contextmanager
-def _reported(debug: bool = False) -> Any:
-    """Turn errors into one line and an exit code."""
-    if debug:
-        logging.basicConfig(level=logging.DEBUG, format="%(relativeCreated)8d %(name)s %(message)s")
-    else:
-        logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    try:
-        yield
-    except PrivaedgeError as error:
-        if debug:
-            raise
-        _err.print(f"privaedge: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(int(error.exit_code)) from None
-    except KeyboardInterrupt:
-        _err.print("privaedge: interrupted")
-        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
 
 
 @contextmanager

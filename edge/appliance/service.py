@@ -221,7 +221,7 @@ class Service:
             before[name].change(after[name])
         streams = {}
         for name, plan in after.items():
-            streams[name] = before.get(name) or Stream(plan, after=removed)
+            streams[name] = before.get(name) or Stream(plan, after=self._retired)
         added = [name for name in streams if name not in before]
         self.streams = streams
         for name in added:

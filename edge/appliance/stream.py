@@ -25,8 +25,8 @@ CONNECT_S: Final = 45.0
 """One attempt to connect takes 25 s at worst: two steps of 5 s, 12 s for a keyframe, the pause."""
 _BEGIN_S: Final = 15.0
 """The first picture leaves this long after the delay at the latest."""
-SEND_S: Final = 2.0
-"""Pictures or slates leave all the time; an overloaded machine hiccups for a second."""
+SEND_S: Final = 5.0
+"""Pictures or slates leave all the time; but when a run fails, its outputs get 4 s to end in."""
 _PAUSE_S: Final = 30.0
 """Ending one run (its outputs get 4 s) and pausing before the next."""
 _HEALTHY_S: Final = 30.0
@@ -131,6 +131,8 @@ class Stream:
             self.pulse.expect(_PAUSE_S)
             if time.monotonic() - began > _HEALTHY_S:
                 backoff.reset()
+            # Others must not wait for a stream whose trouble no restart of the process would mend.
+            self.began = True
             self.state = f"restarting: {trouble}"
             event(_log, logging.ERROR, "restarting", stream=self.name, because=trouble)
             self._wake.wait(backoff.wait_s(random.random()))  # noqa: S311 - no secret
@@ -239,10 +241,12 @@ class _Reporter:
     def _turn(self, state: str, stats: Stats) -> None:
         self._state = self._stream.state = state
         good = state == "on air"
+        lost = state == "no signal"
+        reasons = [one for one in stats.reasons[-50:] if one.startswith("source: ") == lost]
         event(
             _log,
             logging.INFO if good else logging.WARNING,
             state.replace(" ", "-"),
             stream=self._spec.name,
-            because=None if good or not stats.reasons else stats.reasons[-1],
+            because=None if good or not reasons else reasons[-1],
         )

@@ -20,8 +20,9 @@ from edge.errors import SourceError
 from edge.media.devices import NONBLOCK
 
 _RATE: Final = 48_000
-_MOST_PACKETS: Final = 1024
-"""Several seconds; more means that nobody reads, and the oldest are dropped."""
+_BLOCK_S: Final = 0.020
+_MOST_PACKETS: Final = 256
+"""Five seconds; more means that nobody reads, and the oldest are dropped."""
 _POLL_S: Final = 0.003
 _SILENT_S: Final = 3.0
 _ALSA_CONFIG: Final = "/usr/share/alsa/alsa.conf"
@@ -58,6 +59,10 @@ class SoundCard:
         self.failure: str | None = None
         """Why nothing comes any more."""
         self._container = _open(device)
+        context = self._container.streams.audio[0].codec_context
+        frame_bytes = context.channels * context.format.bytes
+        self._block_bytes = round(context.sample_rate * _BLOCK_S) * frame_bytes
+        self._pending: list[Packet[Stream]] = []
         self._queue: queue.SimpleQueue[Packet[Stream]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sound card", daemon=True)
@@ -71,7 +76,7 @@ class SoundCard:
     def packets(self) -> Iterator[Packet[Stream]]:
         """Yield what has come, without waiting."""
         with contextlib.suppress(queue.Empty):
-            while True:
+            for _ in range(self._queue.qsize()):  # and no more: pictures wait meanwhile
                 yield self._queue.get_nowait()
 
     def close(self) -> None:
@@ -79,16 +84,29 @@ class SoundCard:
         self._stop.set()
         self._thread.join(_SILENT_S if self._thread is not threading.current_thread() else 0)
 
+    def _take(self, packet: Packet[Stream]) -> None:
+        """Join what a card gives, 3 ms at a time at worst, to packets worth their handling."""
+        if packet.size:
+            self._pending.append(packet)
+        first, stream = self._pending[0] if self._pending else packet, packet.stream
+        size = sum(piece.size for piece in self._pending)
+        if size < self._block_bytes:
+            return
+        joined: Packet[Stream] = Packet(b"".join(map(bytes, self._pending)))
+        joined.stream, joined.time_base = stream, first.time_base
+        joined.pts = joined.dts = first.pts
+        self._pending.clear()
+        if self._queue.qsize() >= _MOST_PACKETS:
+            self._queue.get_nowait()
+            self.dropped += 1
+        self._queue.put(joined)
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 try:
                     for packet in self._container.demux():
-                        if self._queue.qsize() >= _MOST_PACKETS:
-                            self._queue.get_nowait()
-                            self.dropped += 1
-                        if packet.size:
-                            self._queue.put(packet)
+                        self._take(packet)
                         if self._stop.is_set():
                             return
                     self.failure = "ended"

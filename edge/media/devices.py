@@ -1,7 +1,4 @@
-"""Capture devices of Linux (V4L2): which there are, what they can do, whether they have a signal.
-
-Structures and request codes are those of <linux/videodev2.h>, a stable interface of the kernel.
-"""
+"""Capture devices of Linux (V4L2): which there are, what they can do, and their signal."""
 
 from __future__ import annotations
 
@@ -15,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from edge.errors import SourceError
+from edge.media import v4l2
 from edge.media.address import HDMI
 
 PixelCode = Literal["NV12", "YUYV", "MJPG"]
@@ -29,118 +27,12 @@ _SMOOTH_FPS: Final = 24
 _USUAL_FPS: Final = 30
 NONBLOCK: Final = "+4"
 """FFmpeg's AVFMT_FLAG_NONBLOCK, which has no name among its options: reads never wait."""
-_MOST_ENTRIES: Final = 256
-"""Drivers have been seen to answer every index."""
-
 _SIGNAL_EVERY_S: Final = 1.0
-_NO_SIGNAL: Final = (errno.ENOLINK, errno.ENOLCK, errno.ERANGE)
-"""Nothing is connected; it is unstable; it is beyond what the receiver can do."""
-
-_CAPTURE: Final = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
-_CAP_CAPTURE, _CAP_STREAMING, _CAP_DEVICE_CAPS = 0x1, 0x0400_0000, 0x8000_0000
-_DISCRETE: Final = 1
-_NO_POWER_SIGNAL_SYNC: Final = 0x1 | 0x2 | 0x0001_0000  # ..._NO_POWER, _NO_SIGNAL, _NO_H_LOCK
-
-
-class _Capability(ctypes.Structure):
-    _fields_ = (
-        ("driver", ctypes.c_char * 16),
-        ("card", ctypes.c_char * 32),
-        ("bus_info", ctypes.c_char * 32),
-        ("version", ctypes.c_uint32),
-        ("capabilities", ctypes.c_uint32),
-        ("device_caps", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 3),
-    )
-
-
-class _FormatDescription(ctypes.Structure):
-    _fields_ = (
-        ("index", ctypes.c_uint32),
-        ("type", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("description", ctypes.c_char * 32),
-        ("pixelformat", ctypes.c_uint32),
-        ("mbus_code", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 3),
-    )
-
-
-class _FrameSize(ctypes.Structure):
-    # sizes: width, height of a discrete size; else width min, max, step, height min, max, step.
-    _fields_ = (
-        ("index", ctypes.c_uint32),
-        ("pixel_format", ctypes.c_uint32),
-        ("type", ctypes.c_uint32),
-        ("sizes", ctypes.c_uint32 * 6),
-        ("reserved", ctypes.c_uint32 * 2),
-    )
-
-
-class _FrameInterval(ctypes.Structure):
-    # intervals: numerator, denominator of a discrete one; else those of min, max and step.
-    _fields_ = (
-        ("index", ctypes.c_uint32),
-        ("pixel_format", ctypes.c_uint32),
-        ("width", ctypes.c_uint32),
-        ("height", ctypes.c_uint32),
-        ("type", ctypes.c_uint32),
-        ("intervals", ctypes.c_uint32 * 6),
-        ("reserved", ctypes.c_uint32 * 2),
-    )
-
-
-class _Input(ctypes.Structure):
-    _fields_ = (
-        ("index", ctypes.c_uint32),
-        ("name", ctypes.c_char * 32),
-        ("type", ctypes.c_uint32),
-        ("audioset", ctypes.c_uint32),
-        ("tuner", ctypes.c_uint32),
-        ("std", ctypes.c_uint64),
-        ("status", ctypes.c_uint32),
-        ("capabilities", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 3),
-    )
-
-
-class _DvTimings(ctypes.Structure):
-    # bt: width, height, interlaced, polarities, then the rest of v4l2_bt_timings as it comes.
-    _pack_ = 1
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("width", ctypes.c_uint32),
-        ("height", ctypes.c_uint32),
-        ("interlaced", ctypes.c_uint32),
-        ("polarities", ctypes.c_uint32),
-        ("pixelclock", ctypes.c_uint64),
-        ("blanking", ctypes.c_uint32 * 9),  # front porch, sync, back porch: h, v, v of field 2
-        ("rest", ctypes.c_uint8 * 68),
-    )
-
-
-def _request(direction: int, number: int, structure: type[ctypes.Structure] | int) -> int:
-    size = structure if isinstance(structure, int) else ctypes.sizeof(structure)
-    return direction << 30 | size << 16 | ord("V") << 8 | number
-
-
-_WRITE, _READ = 1, 2
-QUERYCAP: Final = _request(_READ, 0, _Capability)
-ENUM_FMT: Final = _request(_READ | _WRITE, 2, _FormatDescription)
-ENUMINPUT: Final = _request(_READ | _WRITE, 26, _Input)
-G_INPUT: Final = _request(_READ, 38, 4)
-ENUM_FRAMESIZES: Final = _request(_READ | _WRITE, 74, _FrameSize)
-ENUM_FRAMEINTERVALS: Final = _request(_READ | _WRITE, 75, _FrameInterval)
-S_DV_TIMINGS: Final = _request(_READ | _WRITE, 87, _DvTimings)
-QUERY_DV_TIMINGS: Final = _request(_READ, 99, _DvTimings)
-
-
-_Entry = TypeVar("_Entry", _FormatDescription, _FrameSize, _FrameInterval)
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One thing that a device can do. fps None: as the signal has it."""
+    """One thing that a device can do. fps None: the device does not say."""
 
     code: PixelCode
     width: int
@@ -173,7 +65,7 @@ class SignalWatch:
     def __init__(self, path: Path) -> None:
         """path: a device that is locked to a signal."""
         self._path = path
-        self._timing: _DvTimings | None = None
+        self._timing: v4l2.DvTimings | None = None
         self._next = float("-inf")
 
     def fault(self, now: float) -> str | None:
@@ -181,12 +73,12 @@ class SignalWatch:
         if now < self._next:
             return None
         self._next = now + _SIGNAL_EVERY_S
-        timing = _DvTimings()
+        timing = v4l2.DvTimings()
         try:
-            with _opened(self._path) as fd:
-                fcntl.ioctl(fd, QUERY_DV_TIMINGS, timing)
+            with v4l2.opened(self._path) as fd:
+                fcntl.ioctl(fd, v4l2.QUERY_DV_TIMINGS, timing)
         except OSError as error:
-            if error.errno in _NO_SIGNAL:
+            if error.errno in v4l2.NO_SIGNAL:
                 return "it has no signal"
             return os.strerror(error.errno or errno.EIO).lower()
         before, self._timing = self._timing, timing
@@ -221,18 +113,18 @@ def capture_devices(folder: Path = Path("/dev")) -> list[CaptureDevice]:
 
 def describe(path: Path) -> CaptureDevice | None:
     """Ask a device what it is; None for one that captures no pictures. Raises OSError."""
-    with _opened(path) as fd:
-        capability = _Capability()
+    with v4l2.opened(path) as fd:
+        capability = v4l2.Capability()
         try:
-            fcntl.ioctl(fd, QUERYCAP, capability)
+            fcntl.ioctl(fd, v4l2.QUERYCAP, capability)
         except OSError as error:
             if error.errno in (errno.ENOTTY, errno.EINVAL):
                 return None  # not V4L2 at all
             raise
         caps = capability.capabilities
-        if caps & _CAP_DEVICE_CAPS:
+        if caps & v4l2.CAP_DEVICE_CAPS:
             caps = capability.device_caps
-        if not caps & _CAP_CAPTURE or not caps & _CAP_STREAMING:
+        if not caps & v4l2.CAP_CAPTURE or not caps & v4l2.CAP_STREAMING:
             return None
         signal, timing = _signal(fd)
         name = capability.card.decode(errors="replace")
@@ -319,42 +211,35 @@ def _first_with_signal() -> CaptureDevice:
     raise SourceError(f"No capture device has a signal ({names}). Check cable and camera.")
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _signal(fd: int) -> tuple[bool | None, _DvTimings | None]:
+def _signal(fd: int) -> tuple[bool | None, v4l2.DvTimings | None]:
     """Ask an HDMI receiver for what it is locked to, and make it the device's setting."""
-    timing = _DvTimings()
+    timing = v4l2.DvTimings()
     try:
-        fcntl.ioctl(fd, QUERY_DV_TIMINGS, timing)
+        fcntl.ioctl(fd, v4l2.QUERY_DV_TIMINGS, timing)
     except OSError as error:
-        if error.errno in _NO_SIGNAL:
+        if error.errno in v4l2.NO_SIGNAL:
             return False, None
         return _input_status(fd), None
     with contextlib.suppress(OSError):  # EBUSY: somebody streams with it already
-        fcntl.ioctl(fd, S_DV_TIMINGS, timing)
+        fcntl.ioctl(fd, v4l2.S_DV_TIMINGS, timing)
     return True, timing
 
 
 def _input_status(fd: int) -> bool | None:
-    number, chosen = ctypes.c_int(), _Input()
+    number, chosen = ctypes.c_int(), v4l2.Input()
     try:
-        fcntl.ioctl(fd, G_INPUT, number)
+        fcntl.ioctl(fd, v4l2.G_INPUT, number)
         chosen.index = number.value
-        fcntl.ioctl(fd, ENUMINPUT, chosen)
+        fcntl.ioctl(fd, v4l2.ENUMINPUT, chosen)
     except OSError:
         return None
-    return False if chosen.status & _NO_POWER_SIGNAL_SYNC else None
+    return False if chosen.status & v4l2.INPUT_FAULT else None
 
 
-def _modes(fd: int, timing: _DvTimings | None) -> Iterator[Mode]:
-    for entry in _enumerate(fd, ENUM_FMT, _FormatDescription(type=_CAPTURE)):
+def _modes(fd: int, timing: v4l2.DvTimings | None) -> Iterator[Mode]:
+    for entry in v4l2.enumerate_entries(
+        fd, v4l2.ENUM_FMT, v4l2.FormatDescription(type=v4l2.CAPTURE)
+    ):
         code = entry.pixelformat.to_bytes(4, "little").decode("latin-1")
         for known in INPUT_FORMATS:
             if code == known:
@@ -363,12 +248,14 @@ def _modes(fd: int, timing: _DvTimings | None) -> Iterator[Mode]:
                         yield Mode(known, width, height, fps)
 
 
-def _sizes(fd: int, fourcc: int, timing: _DvTimings | None) -> Iterator[tuple[int, int]]:
+def _sizes(fd: int, fourcc: int, timing: v4l2.DvTimings | None) -> Iterator[tuple[int, int]]:
     if timing is not None:  # an HDMI receiver gives the size that it gets
         yield timing.width, timing.height
         return
-    for entry in _enumerate(fd, ENUM_FRAMESIZES, _FrameSize(pixel_format=fourcc)):
-        if entry.type == _DISCRETE:
+    for entry in v4l2.enumerate_entries(
+        fd, v4l2.ENUM_FRAMESIZES, v4l2.FrameSize(pixel_format=fourcc)
+    ):
+        if entry.type == v4l2.DISCRETE:
             yield entry.sizes[0], entry.sizes[1]
             continue
         low_w, high_w, _, low_h, high_h, _ = entry.sizes
@@ -379,38 +266,19 @@ def _sizes(fd: int, fourcc: int, timing: _DvTimings | None) -> Iterator[tuple[in
 
 
 def _rates(
-    fd: int, fourcc: int, width: int, height: int, timing: _DvTimings | None
+    fd: int, fourcc: int, width: int, height: int, timing: v4l2.DvTimings | None
 ) -> Iterator[Fraction | None]:
     if timing is not None:
-        yield _rate_of(timing)
+        yield timing.fps
         return
-    asked = _FrameInterval(pixel_format=fourcc, width=width, height=height)
+    asked = v4l2.FrameInterval(pixel_format=fourcc, width=width, height=height)
     none = True
-    for entry in _enumerate(fd, ENUM_FRAMEINTERVALS, asked):
+    for entry in v4l2.enumerate_entries(fd, v4l2.ENUM_FRAMEINTERVALS, asked):
         numerator, denominator = entry.intervals[0], entry.intervals[1]
         if numerator and denominator:
             none = False
             yield Fraction(denominator, numerator)
-        if entry.type != _DISCRETE:
+        if entry.type != v4l2.DISCRETE:
             break
     if none:
         yield None
-
-
-def _rate_of(timing: _DvTimings) -> Fraction | None:
-    """Frames per second; for interlaced signals, whose blanking is per field, an estimate."""
-    blank = timing.blanking
-    total = (timing.width + sum(blank[:3])) * (timing.height + sum(blank[3:]))
-    return Fraction(timing.pixelclock, total) if timing.pixelclock and total else None
-
-
-def _enumerate(fd: int, request: int, entry: _Entry) -> Iterator[_Entry]:
-    for index in range(_MOST_ENTRIES):
-        entry.index = index
-        try:
-            fcntl.ioctl(fd, request, entry)
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOTTY):
-                return
-            raise
-        yield entry

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge.errors import SourceError
 from edge.frame import Frame
-from edge.media import devices
+from edge.media import devices, v4l2
 from edge.media.address import Address
 from edge.media.capture import SoundCard, sound_of
 from edge.media.devices import CaptureDevice, Mode, capture_devices, choose_mode, negotiate
@@ -32,14 +32,14 @@ def mode(text: str) -> Mode:
 
 # Codes as `gcc -E` on the kernel's header gives them on x86-64 and aarch64.
 CODES = {
-    "VIDIOC_QUERYCAP": (devices.QUERYCAP, 0x80685600),
-    "VIDIOC_ENUM_FMT": (devices.ENUM_FMT, 0xC0405602),
-    "VIDIOC_ENUMINPUT": (devices.ENUMINPUT, 0xC050561A),
-    "VIDIOC_G_INPUT": (devices.G_INPUT, 0x80045626),
-    "VIDIOC_ENUM_FRAMESIZES": (devices.ENUM_FRAMESIZES, 0xC02C564A),
-    "VIDIOC_ENUM_FRAMEINTERVALS": (devices.ENUM_FRAMEINTERVALS, 0xC034564B),
-    "VIDIOC_S_DV_TIMINGS": (devices.S_DV_TIMINGS, 0xC0845657),
-    "VIDIOC_QUERY_DV_TIMINGS": (devices.QUERY_DV_TIMINGS, 0x80845663),
+    "VIDIOC_QUERYCAP": (v4l2.QUERYCAP, 0x80685600),
+    "VIDIOC_ENUM_FMT": (v4l2.ENUM_FMT, 0xC0405602),
+    "VIDIOC_ENUMINPUT": (v4l2.ENUMINPUT, 0xC050561A),
+    "VIDIOC_G_INPUT": (v4l2.G_INPUT, 0x80045626),
+    "VIDIOC_ENUM_FRAMESIZES": (v4l2.ENUM_FRAMESIZES, 0xC02C564A),
+    "VIDIOC_ENUM_FRAMEINTERVALS": (v4l2.ENUM_FRAMEINTERVALS, 0xC034564B),
+    "VIDIOC_S_DV_TIMINGS": (v4l2.S_DV_TIMINGS, 0xC0845657),
+    "VIDIOC_QUERY_DV_TIMINGS": (v4l2.QUERY_DV_TIMINGS, 0x80845663),
 }
 
 

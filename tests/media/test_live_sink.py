@@ -287,8 +287,18 @@ def test_a_full_disk_touches_that_file_only_and_is_written_to_again(tmp_path: Pa
         assert sink.close(10.0)
         assert sink.status[0].path == disk / "a.part2.mp4"
         assert len(decode(disk / "a.part2.mp4").numbers) >= 30
-        assert len(decode(disk / "a.mp4").numbers) > 0
+        # A player shows what was written before; the last picture may be cut off.
+        assert playable_until_damage(disk / "a.mp4") >= 30
     assert len(decode(tmp_path / "b.mp4").numbers) == fed + 30
+
+
+def playable_until_damage(path: Path) -> int:
+    """How many pictures a player shows of a file whose end is missing."""
+    shown = 0
+    with av.open(str(path)) as container, contextlib.suppress(av.error.InvalidDataError):
+        for _ in container.decode(video=0):
+            shown += 1
+    return shown
 
 
 def child(*arguments: str) -> subprocess.Popen[bytes]:
