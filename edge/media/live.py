@@ -116,6 +116,9 @@ class LiveConnection(StreamReader):
         # Held while FFmpeg is at work in the container, which nobody may close meanwhile.
         self._guard = threading.Lock()
         self._started = False
+        # Never in a local variable: it holds the last packet, which must not outlive a capture
+        # device (FFmpeg hands it back to the freed driver), and tracebacks keep variables.
+        self._demuxer: Iterator[Packet[Stream]] | None = None
         self._picture_by = time.monotonic() + _OPEN_S + _FIRST_PICTURE_S
         self._picture_limit_s = _FIRST_PICTURE_S
         if address.kind == "v4l2":
@@ -228,6 +231,7 @@ class LiveConnection(StreamReader):
         self._closed.set()
         if self._guard.acquire(blocking=False):
             try:
+                self._demuxer = None
                 self._container.close()
                 if self._card is not None:
                     self._card.close()
@@ -279,7 +283,6 @@ class LiveConnection(StreamReader):
 
     def _packets(self) -> Iterator[Packet[Stream]]:
         errors = 0
-        packets: Iterator[Packet[Stream]] | None = None
         while not self._closed.is_set():
             if time.monotonic() > self._picture_by:
                 raise self._lost("it sends no picture")
@@ -293,15 +296,15 @@ class LiveConnection(StreamReader):
             failed: av.FFmpegError | None = None
             asked = time.monotonic()
             try:
-                packets = packets or self._demux()
-                packet = next(packets, None)
+                self._demuxer = self._demuxer or self._demux()
+                packet = next(self._demuxer, None)
             except av.error.BlockingIOError:
-                packets = None
+                self._demuxer = None
                 self._closed.wait(_POLL_S)
                 continue
             except av.FFmpegError as error:
                 # A generator that has raised is at its end.
-                packets, failed = None, error
+                self._demuxer, failed = None, error
             if failed is not None:
                 errors += 1
                 if isinstance(failed, av.error.InvalidDataError) and errors < _READ_ERRORS_IN_A_ROW:

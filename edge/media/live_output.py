@@ -16,6 +16,7 @@ from typing import Literal
 import av
 
 from edge.media.fifo import FifoConnection
+from edge.media.fragments import cut_damaged_end
 from edge.media.live_encoder import LiveEncoder
 from edge.media.live_packets import TICKS_PER_S, EncodedPacket, PacketQueue
 from edge.media.live_target import Target
@@ -28,7 +29,7 @@ LONGEST_RETRY_S = 1.5
 STALLED_AFTER_S = 1.0
 """An output that has taken nothing for this long is said to be stalled."""
 _POLL_S = 0.1
-_SYNC_EVERY_S = 5.0
+_TIDY_EVERY_S = 5.0
 """A power cut costs a file no more than this and one fragment."""
 _LEAST_FREE_BYTES = 16 << 20
 """With less the file system is full again at once; a new part is not begun."""
@@ -100,7 +101,7 @@ class LiveOutput:
         self._over = threading.Event()
         """Nothing will follow, or nobody cares any more."""
         self._abandoned = threading.Event()
-        self._failed: list[FifoConnection] = []
+        self._failed: list[tuple[FifoConnection, Path | None]] = []
         self._thread = threading.Thread(target=self._run, name=f"output {target}", daemon=True)
         self._thread.start()
 
@@ -174,7 +175,14 @@ class LiveOutput:
         return self._abandoned.is_set() or self._queue.is_finished
 
     def _discard_failed(self) -> None:
-        self._failed = [c for c in self._failed if not c.try_discard()]
+        running = []
+        for connection, path in self._failed:
+            if not connection.try_discard():
+                running.append((connection, path))
+            elif path is not None and self._target.muxer in ("mp4", "mov"):
+                with contextlib.suppress(OSError):
+                    cut_damaged_end(path)
+        self._failed = running
 
     def _connect_and_send(self) -> bool:
         """Send until the end (True), or until a new connection is due (False)."""
@@ -192,14 +200,16 @@ class LiveOutput:
         try:
             self._path = path
             ended = self._send(connection, first)
-            if self._abandoned.is_set():
+            if self._abandoned.is_set() or (
+                self._target.is_network and not connection.is_connected
+            ):
                 raise TimeoutError(errno.ETIMEDOUT, "abandoned")
             # Everything was taken without delay up to here, so that the little that FFmpeg's
             # thread still has, and the trailer, will be too.
             connection.close()
             self._confirm()
         except BaseException:
-            self._failed.append(connection)
+            self._failed.append((connection, path))
             if path is not None and self._target.is_file:
                 _remove_if_empty(path)
             raise
@@ -208,7 +218,7 @@ class LiveOutput:
     def _send(self, connection: FifoConnection, first: EncodedPacket) -> bool:
         """Send until the end (True), or to a keyframe that belongs to a new connection (False)."""
         packet: EncodedPacket | None = first
-        synced = time.monotonic()
+        tidied = time.monotonic()
         base = first.dts
         last = base + _RENEW_FLV_AFTER_S * TICKS_PER_S if self._target.muxer == "flv" else math.inf
         while not self._abandoned.is_set():
@@ -225,9 +235,11 @@ class LiveOutput:
                     self._confirm()
             if self._queue.is_finished:
                 return True
-            if self._target.is_file and time.monotonic() - synced > _SYNC_EVERY_S:
-                synced = time.monotonic()
-                _sync(self._path)
+            if time.monotonic() - tidied > _TIDY_EVERY_S:
+                tidied = time.monotonic()
+                self._discard_failed()
+                if self._target.is_file:
+                    _sync(self._path)
             packet = self._queue.get(_POLL_S)
         return True
 

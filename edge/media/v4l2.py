@@ -55,8 +55,7 @@ class FormatDescription(ctypes.Structure):
 
 
 class FrameSize(ctypes.Structure):
-    """Sizes of a pixel format: width and height of a discrete one; else width min, max, step, then
-    height min, max, step."""
+    """Width and height of a discrete entry; else least, most and step of width, then of height."""
 
     _fields_ = (
         ("index", ctypes.c_uint32),
@@ -68,8 +67,9 @@ class FrameSize(ctypes.Structure):
 
 
 class FrameInterval(ctypes.Structure):
-    """Intervals of a pixel format at a size: numerator and denominator of a discrete one; else those
-    of min, max and step."""
+    """Seconds a frame takes, as numerator and denominator, of a discrete entry; else those of the
+    least, the most and the step.
+    """
 
     _fields_ = (
         ("index", ctypes.c_uint32),

@@ -200,6 +200,15 @@ def test_closing_while_a_server_is_frozen_neither_hangs_nor_freezes(rtmp_server:
     assert heart.longest_gap < FREE_GIL_S
 
 
+def test_closing_before_a_mute_server_had_a_chance_does_not_freeze():
+    with MuteServer() as mute, Heartbeat() as heart:
+        sink = LiveSink([Address.parse(mute.url())], info(), FAST)
+        feed(sink, 1)
+        assert not sink.close(0.5)
+        time.sleep(0.2)
+    assert heart.longest_gap < FREE_GIL_S
+
+
 def test_a_process_ends_at_once_and_says_no_secret(tmp_path: Path):
     with MuteServer() as mute, RefusingPort() as refusing:
         done = subprocess.run(

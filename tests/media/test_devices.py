@@ -5,10 +5,12 @@ What only a driver can show is tested with the kernel's vivid driver, where ther
 
 from __future__ import annotations
 
+import gc
+import itertools
 import shutil
 import subprocess
+import time
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,8 @@ from edge.media import devices, v4l2
 from edge.media.address import Address
 from edge.media.capture import SoundCard, sound_of
 from edge.media.devices import CaptureDevice, Mode, capture_devices, choose_mode, negotiate
-from edge.media.live import LiveConnection
+from edge.media.live import LiveConnection, SourceLost
+from edge.media.sound import SoundDecoder
 
 
 def mode(text: str) -> Mode:
@@ -170,18 +173,80 @@ def test_a_sound_card_that_does_not_exist():
         SoundCard("hw:99")
 
 
-# With a driver
+# With a driver: tests/manual/capture_device.sh runs these in a virtual machine
+
+with_driver = pytest.mark.skipif(
+    not any(device.name == "vivid" for device in capture_devices()),
+    reason="the kernel's vivid driver is not loaded (tests/manual/capture_device.sh)",
+)
 
 
-@pytest.mark.skipif(not capture_devices(), reason="no capture device (modprobe vivid)")
-def test_frames_of_a_capture_device():
-    with LiveConnection(Address.parse("hdmi")) as source:
-        frames = []
+def control(device: Path, setting: str) -> None:
+    subprocess.run(["v4l2-ctl", "-d", device, "-c", setting], check=True, timeout=20)
+
+
+def lost_after(source: LiveConnection, cause) -> str:
+    """Let `cause` happen after a few frames; why the source was lost, within 5 s."""
+    with pytest.raises(SourceLost) as caught:  # noqa: PT012 - the cause is part of it
+        caused = None
+        for item in source.read():
+            if caused is None and isinstance(item, Frame) and item.frame_id == 5:
+                cause()
+                caused = time.monotonic()
+            assert caused is None or time.monotonic() - caused < 5
+    return caught.value.reason
+
+
+@with_driver
+@pytest.mark.parametrize("size", [(640, 360), (320, 180)])
+def test_frames_of_a_webcam(size):
+    (path,) = [d.path for d in capture_devices() if d.signal is None]
+    with LiveConnection(Address.parse(str(path)), size=size, fps=Fraction(25)) as source:
+        assert (source.info.width, source.info.height) == size
+        assert source.info.fps == 25
+        assert source.info.coded_pixel_format == "nv12"
+        assert any(f"{size[0]}x{size[1]} NV12 at 25 fps" in note for note in source.notes)
+        frames = list(itertools.islice(source.read(), 20))
+    assert frames[0].pts == pytest.approx(0, abs=0.01)
+    assert all(b.pts > a.pts for a, b in itertools.pairwise(frames))
+    # The driver's memory is gone: frames must have their own.
+    gc.collect()
+    assert all(40 < frame.picture.luma.mean() < 200 for frame in frames)
+
+
+@with_driver
+def test_hdmi_with_sound():
+    with LiveConnection(Address.parse("hdmi"), audio="hw:0,1") as source:
+        assert any("1280x720 NV12 at 60 fps" in note for note in source.notes)
+        decoder, sound, frames = SoundDecoder(source.info.sound), [], 0
         for item in source.read():
             if isinstance(item, Frame):
-                frames.append(item)
-                if len(frames) == 20:
-                    break
-    assert frames[0].pts == pytest.approx(0, abs=0.01)
-    assert all(b.pts > a.pts for a, b in pairwise(frames))
-    assert frames[-1].pts == pytest.approx(19 / float(source.info.fps), rel=0.3)
+                frames += 1
+            else:
+                sound += decoder.decode(item)
+            if sound and sound[-1][0] > 1.0:
+                break
+    assert frames > 5
+    assert sum(samples.shape[1] for _, samples in sound) == pytest.approx(48_000, rel=0.2)
+
+
+@with_driver
+def test_an_hdmi_cable_that_is_pulled():
+    (path,) = [d.path for d in capture_devices() if d.signal]
+    try:
+        with LiveConnection(Address.parse("hdmi")) as source:
+            reason = lost_after(source, lambda: control(path, "dv_timings_signal_mode=1"))
+        assert reason == "it has no signal"
+        with pytest.raises(SourceError, match=r"has no signal\. Check cable"):
+            LiveConnection(Address.parse(str(path)))
+        assert negotiate("hdmi").path != path
+    finally:
+        control(path, "dv_timings_signal_mode=0")
+    assert negotiate("hdmi").path == path
+
+
+@with_driver
+def test_a_device_that_is_unplugged():
+    (path,) = [d.path for d in capture_devices() if d.signal is None]
+    with LiveConnection(Address.parse(str(path)), size=(320, 180)) as source:
+        assert lost_after(source, lambda: control(path, "disconnect=1")) == "no such device"

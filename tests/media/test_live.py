@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 import traceback
@@ -300,17 +304,30 @@ def test_a_name_that_does_not_exist():
 # HTTP
 
 
-@pytest.fixture
-def web(tmp_path):
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        pass  # a client that refuses a certificate, or leaves
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[QuietServer]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    handler = functools.partial(Quiet, directory=str(folder))
+    with QuietServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
         server.shutdown()
+
+
+@pytest.fixture
+def web(tmp_path):
+    with serving(tmp_path) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_a_file_over_http_comes_in_real_time_and_ends(tmp_path, web):
@@ -333,6 +350,26 @@ def test_a_playlist_from_the_network_cannot_read_local_files(tmp_path, web):
     (tmp_path / "x.m3u8").write_text(playlist.format(clip))
     with pytest.raises(SourceError):
         connect(f"{web}/x.m3u8")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate")
+def test_certificates_are_verified(tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    make += ["-nodes", "-days", "2", "-keyout", str(key), "-out", str(certificate), *subject]
+    subprocess.run(make, check=True, capture_output=True, timeout=30)
+    make_clip(tmp_path / "a.mp4", frames=10)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(tmp_path) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        url = f"https://127.0.0.1:{server.server_port}/a.mp4?token=s3cret"
+        with pytest.raises(SourceError) as caught:
+            connect(url)
+        assert "s3cret" not in str(caught.value)
+        with connect(url, ca_file=certificate) as source:
+            assert source.info.width == 64
 
 
 # MPEG-TS over UDP

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge.errors import SinkError
 from edge.media.address import Address
+from edge.media.fragments import cut_damaged_end
 from edge.media.live_encoder import default_bitrate
 from edge.media.live_packets import TICKS_PER_S, EncodedPacket, Interleaver, PacketQueue
 from edge.media.live_sound import AAC_FRAME, CHANNELS, LONGEST_SILENCE_S, RATE, SoundTrack
@@ -294,3 +295,36 @@ def test_a_file_that_exists_is_left_alone(tmp_path: Path):
     (tmp_path / "a.part2.mp4").write_bytes(b"2")
     assert target_for(path).place()[1] == tmp_path / "a.part3.mp4"
     assert target_for(path, overwrite=True).place()[1] == path
+
+
+# --- repair ---------------------------------------------------------------------------------
+
+
+def box(kind: bytes, length: int, *, large: bool = False) -> bytes:
+    head = (1).to_bytes(4, "big") + kind + length.to_bytes(8, "big")
+    head = head if large else length.to_bytes(4, "big") + kind
+    return head + bytes(length - len(head))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_file_is_cut_behind_its_last_complete_fragment(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "a.mp4"
+    written, ends = box(b"ftyp", 28) + box(b"moov", 40), []
+    for _ in range(data.draw(st.integers(0, 3))):
+        written += box(b"moof", data.draw(st.integers(8, 50)))
+        written += box(b"mdat", data.draw(st.integers(16, 90)), large=data.draw(st.booleans()))
+        ends.append(len(written))
+    kept = data.draw(st.integers(0, len(written)))
+    path.write_bytes(written[:kept])
+    wanted = max((end for end in ends if end <= kept), default=kept)
+    assert cut_damaged_end(path) == kept - wanted
+    assert path.read_bytes() == written[:wanted]
+
+
+def test_what_is_no_mp4_is_left_alone(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    for content in (b"", b"text", bytes(100), b"\0\0\0\1mdat\0"):
+        path.write_bytes(content)
+        assert cut_damaged_end(path) == 0
+        assert path.read_bytes() == content
