@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: help demo test test-slow lint format bench schema clean
+.PHONY: help demo test test-slow lint format bench schema deb clean
 
 help:
 	@echo "make demo    set up, make a clip, hide its faces, show before and after"
@@ -14,6 +14,7 @@ help:
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"
 	@echo "make schema  write configs/schema.json anew"
+	@echo "make deb     a Debian package of the service, into dist/"
 	@echo "make clean   remove environments and results"
 
 $(STAMP): pyproject.toml
@@ -48,6 +49,9 @@ bench: $(STAMP) $(CLIP)
 
 schema: $(STAMP)
 	$(BIN)/privaedge config schema > configs/schema.json.new && mv configs/schema.json.new configs/schema.json
+
+deb: $(STAMP)
+	systemd/build_deb.sh $(BIN)/python dist
 
 clean:
 	rm -rf $(VENV) .bench demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

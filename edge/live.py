@@ -53,6 +53,7 @@ _MAX_GAP_S = 1.0
 """Longest stretch between two looks that still counts as judged."""
 _SOUND_BLOCKS = 4096
 _WAIT_S = 0.02
+_NAP_S = 0.05
 
 
 class Connection(Protocol):
@@ -80,6 +81,27 @@ class Sink(Protocol):
 
     def write_sound(self, samples: Samples, pts: float) -> None:
         """Take (2, n) float32 samples at 48 kHz."""
+
+
+class StopFlag:
+    """Asked for in a signal handler, where an Event may not be set: its lock may be held there."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self._set = True
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._set
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, in naps, until then or until the end is asked for."""
+        until = time.monotonic() + seconds
+        while not self._set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _NAP_S))
 
 
 @dataclass(slots=True)
@@ -136,7 +158,7 @@ class LivePipeline:
         self._epoch = clock()
         self._timeline = Timeline()
         self._changed = threading.Condition()
-        self._stopping = threading.Event()
+        self._stopping = StopFlag()
         self._ended = False
         self._next_id = 0
         self._last_out = float("-inf")
@@ -185,7 +207,7 @@ class LivePipeline:
                 except SourceError as error:
                     reason = str(error)
                 self.signal = False
-                if self._once:
+                if self._once or self._stopping.is_set():
                     break
                 self.stats.note(f"source: {reason}")
                 _log.warning("no signal: %s", reason)

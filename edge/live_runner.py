@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from edge.clockwork import Backoff
 from edge.config import Settings
 from edge.errors import SourceError
 from edge.frame import Frame
-from edge.live import LivePipeline, Samples
+from edge.live import LivePipeline, Samples, StopFlag
 from edge.media.address import Address
 from edge.media.live import LiveConnection
 from edge.media.live_sink import LiveSink
@@ -82,7 +81,7 @@ class LiveRun:
         self._model = model
         self._options = options or LiveOptions()
         self._on_frame = on_frame
-        self._stopping = threading.Event()
+        self._stopping = StopFlag()
         self._first: LiveConnection | PacedFile | None = None
         self._pipeline: LivePipeline | None = None
         self.sink: LiveSink | None = None

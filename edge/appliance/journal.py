@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 
 MASK: Final = "***"
 _REPEAT_S: Final = 60.0
-"""The same line is written once in this time."""
+"""The same warning is written once in this time; what tells of its end always."""
 _REMEMBERED: Final = 256
 _BURST: Final = 60
 """Lines that may come at once; a fault that has many causes is worth that many."""
@@ -86,7 +86,7 @@ class Formatter(logging.Formatter):
 
 
 class RateLimit(logging.Filter):
-    """Lets a line through once a minute, and no more than a few a second of all together.
+    """Lets a warning through once a minute, and one line a second of all together, but in bursts.
 
     How many lines were left out is told with the next one that comes through.
     """
@@ -109,7 +109,7 @@ class RateLimit(logging.Filter):
         now = self._clock()
         text = f"{record.levelno} {record.getMessage()}"
         last = self._seen.get(text)
-        if last is not None and now - last < _REPEAT_S:
+        if last is not None and now - last < _REPEAT_S and record.levelno >= logging.WARNING:
             self._left_out += 1
             return False
         self._tokens = min(float(_BURST), self._tokens + (now - self._refilled) * _LINES_PER_S)

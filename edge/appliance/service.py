@@ -163,7 +163,8 @@ class Service:
         if self._reload_asked and self._preparation is None:
             self._reload_asked = False
             event(_log, logging.INFO, "reloading", config=self._path)
-            self._notifier.reloading()
+            if self._ready:
+                self._notifier.reloading()
             self._prepare()
         self._retired = [stream for stream in self._retired if stream.alive]
         self._tell(now)
@@ -244,9 +245,7 @@ class Service:
     # -- what others are told ----------------------------------------------------------------
 
     def _tell(self, now: float) -> None:
-        if not self._ready:
-            if not self.streams or not all(stream.began for stream in self.streams.values()):
-                return
+        if not self._ready and self.streams and all(one.began for one in self.streams.values()):
             self._ready = True
             self._notifier.ready()
             event(_log, logging.INFO, "ready", streams=len(self.streams))
@@ -265,6 +264,8 @@ class Service:
             f"{name}: {'frozen' if name in self._frozen else stream.state}"
             for name, stream in self.streams.items()
         ]
+        if not parts:
+            parts.append("reading the configuration, loading models")
         if self._refused:
             parts.insert(0, f"new configuration refused: {self._refused}")
         return "; ".join(parts)

@@ -31,8 +31,11 @@ _PAUSE_S: Final = 30.0
 """Ending one run (its outputs get 4 s) and pausing before the next."""
 _HEALTHY_S: Final = 30.0
 """A run that lasted this long was no failed attempt."""
+_SLATES: Final = 5
+"""Slates in a row from which the signal counts as lost: single ones fill in for late frames."""
 _REPORT_S: Final = 60.0
 _PREDECESSOR_S: Final = 8.0
+"""Streams before this one end within 5 s; one that is stuck must not be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Stream:
         self._thread.join(timeout_s)
 
     def _end_run(self) -> None:
+        self.pulse.expect(_PAUSE_S)
         if self._run is not None:
             self._run.stop()
         self._wake.set()
@@ -114,8 +118,9 @@ class Stream:
     # -- in its own thread -------------------------------------------------------------------
 
     def _supervise(self) -> None:
+        patience = time.monotonic() + _PREDECESSOR_S
         for other in self._after:
-            other.join(_PREDECESSOR_S)
+            other.join(max(0.0, patience - time.monotonic()))
         self._after = ()
         backoff = Backoff()
         while not self._stopping:
@@ -203,16 +208,17 @@ class _Reporter:
     def __init__(self, spec: StreamSpec, stream: Stream) -> None:
         self._spec, self._stream = spec, stream
         self._state = ""
-        self._slates = self._masked = 0
+        self._slates = self._masked = self._in_a_row = 0
         self._reported = time.monotonic()
 
     def sent(self, stats: Stats) -> None:
         """Take note of a frame or slate that left."""
         self._stream.pulse.expect(SEND_S)
         self._stream.began = True
+        self._in_a_row = self._in_a_row + 1 if stats.slates > self._slates else 0
         state = "on air"
-        if stats.slates > self._slates:
-            state = "no signal"
+        if self._in_a_row:
+            state = "no signal" if self._in_a_row >= _SLATES else self._state
         elif stats.frames_masked > self._masked:
             state = "masked"
         self._slates, self._masked = stats.slates, stats.frames_masked

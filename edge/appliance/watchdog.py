@@ -141,10 +141,11 @@ class Watchdog:
 
     def tick(self) -> Sequence[str]:
         """Ping if it is time and deserved. Return the names of streams that stand still."""
-        silent = [name for name, pulse in self._pulses().items() if pulse.silent]
+        pulses = self._pulses()
+        silent = [name for name, pulse in pulses.items() if pulse.silent]
         period_s = self._notifier.watchdog_s
         now = self._clock()
-        if period_s is not None and not silent and now >= self._next:
+        if period_s is not None and pulses and not silent and now >= self._next:
             self._notifier.ping()
             self._next = now + period_s / PINGS_PER_PERIOD
         return silent

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from edge.appliance.service_config import ServiceConfig, load_service_config
 from edge.config_io import ConfigProblemsError
-from edge.errors import ConfigError
+from edge.errors import ConfigError, ExitCode
+from tests.command import invoke
 
 GOOD = """
 streams:
@@ -54,7 +55,7 @@ class Box:
             assert "\n" not in problem
             assert "pa55" not in problem
             assert "k3y" not in problem
-            assert problem.endswith((".", "?")), problem
+            assert problem.endswith((".", "?", "…")), problem
         return found
 
 
@@ -157,3 +158,17 @@ def test_half_a_file_is_read_as_a_whole_one_or_refused(
         return
     assert set(config.streams) <= {"front", "yard"}
     assert all(stream.outputs for stream in config.streams.values())
+
+
+def test_the_command_checks_one_and_says_what_is_in_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(box.credentials))
+    box.load(GOOD)
+    said = invoke("serve", "--check", "--config", box.path)
+    assert said.code == 0
+    assert said.out.splitlines()[0].startswith(
+        "front: rtsp://***@192.0.2.7/one to rtmp://192.0.2.9"
+    )
+    box.path.write_text(box.path.read_text().replace("audio:", "audeo:"))
+    invoke("serve", "--check", "--config", box.path).refused(ExitCode.CONFIG, "streams.yard.audeo")
