@@ -1,6 +1,6 @@
 """The package, installed into a real Debian and booted under a real systemd.
 
-Takes two or three minutes, root, debootstrap, systemd-nspawn (Debian's systemd-container) and a
+Takes four or five minutes, root, debootstrap, systemd-nspawn (Debian's systemd-container) and a
 Debian mirror: `make test-slow`, or `pytest -m slow tests/systemd/test_boot.py`.
 """
 
@@ -24,9 +24,12 @@ CONFIG = """\
 streams:
   front:
     source: /var/lib/privaedge/clip.mp4
-    outputs: [/var/lib/privaedge/out.mp4]
+    outputs: ["/var/lib/privaedge/${credential:stream-key}.mp4"]
     settings: {video: {models: {face: {model: MODEL, input_size: 320}}}}
 """
+
+KEY = "out-s3cret"
+"""Stands in for a stream key, where a file shows whether it arrived."""
 
 
 class Box:
@@ -40,7 +43,7 @@ class Box:
 
     def recorded(self) -> int:
         """Bytes in all recordings; a restart begins another file."""
-        return sum(path.stat().st_size for path in self.state.glob("out*.mp4"))
+        return sum(path.stat().st_size for path in self.state.glob(f"{KEY}*.mp4"))
 
     @property
     def state(self) -> Path:
@@ -75,6 +78,10 @@ def box(
         config = root / "etc/privaedge/privaedge.yaml"
         model = f"/var/lib/privaedge/models/{face_model.name}"
         config.write_text(CONFIG.replace("MODEL", model))
+        credentials = root / "etc/credstore"
+        credentials.mkdir(mode=0o700, exist_ok=True)
+        (credentials / "privaedge.stream-key").write_text(f"{KEY}\n")
+        (credentials / "privaedge.stream-key").chmod(0o600)
         container.run("chmod", "-R", "a+rX", "/var/lib/privaedge")
         container.run("systemctl", "enable", "--quiet", "privaedge.service")
     yield made
@@ -103,6 +110,8 @@ def test_a_boot_brings_it_on_air_within_10_s(box: Box, running: Container) -> No
     before = box.recorded()
     until(lambda: box.recorded() > before, 10, "nothing is recorded")
     assert running.show("privaedge", "MainPID") != "0"
+    assert KEY not in running.run("journalctl", "--unit=privaedge", "--no-pager")
+    assert KEY not in running.run("systemctl", "status", "--full", "--no-pager", "privaedge")
     # With a model there, the boot unit has nothing to do, and says so by not running.
     assert running.show("privaedge-boot", "ConditionResult") == "no"
 
