@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+_FILL_AGAIN = 7 / 8
+"""Share of the most items from which on a full line is filled again."""
+
 
 class Verdict(enum.Enum):
     """What the gate says of one frame."""
@@ -118,9 +121,12 @@ class DelayLine(Generic[T]):
     the oldest leave masked.
     """
 
-    def __init__(self, seconds: float, max_items: int) -> None:
-        if not seconds > 0 or max_items < 1:
+    def __init__(self, seconds: float, max_items: int, refill_s: float = 0.0) -> None:
+        """refill_s: how much of it has to leave before it is filled again. It has to be less than
+        what a verdict does not need of its length, or nothing leaves any more."""
+        if not seconds > refill_s >= 0 or max_items < 1:
             raise ValueError("a delay line needs a positive length")
+        self._refill_s = refill_s
         self._items: deque[T] = deque()
         self._seconds = seconds
         self.max_items = max_items
@@ -134,6 +140,14 @@ class DelayLine(Generic[T]):
         if len(self._items) >= self.max_items:
             return True
         return len(self._items) > 1 and self._items[-1].pts - self._items[0].pts >= self._seconds
+
+    @property
+    def roomy(self) -> bool:
+        """Whether enough is free that filling it again is worth a start."""
+        if len(self._items) > self.max_items * _FILL_AGAIN:
+            return False
+        span = self._items[-1].pts - self._items[0].pts if self._items else 0.0
+        return len(self._items) <= 1 or span <= self._seconds - self._refill_s
 
     def append(self, item: T) -> None:
         """Add the newest. Raises OverflowError beyond the number of items allowed."""

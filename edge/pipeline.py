@@ -43,6 +43,9 @@ _WAIT_S = 0.1
 """How often waiting threads look whether something has stalled or ended."""
 _LEAVE_S = 2.0
 """How long the end of a run waits for a look in progress: many times what one takes."""
+_REFILL_INTERVALS = 0.9
+"""Part of a sampling interval that a full line is emptied by before the reader goes on. Waking it
+for every frame took 8 % of all CPU time."""
 _FORGET_EVERY = 32
 
 
@@ -96,11 +99,15 @@ class Pipeline:
         self._source, self._sink, self._releaser = source, sink, releaser
         self._workers = [make(self._take_findings, self._take_event) for make in workers]
         self._gate = Gate(worker.name for worker in self._workers)
-        self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES)
+        # The settings leave a sampling interval between what a verdict needs and the delay.
+        refill_s = min(delay_s / 8, _REFILL_INTERVALS / cadence.target_fps)
+        self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES, refill_s)
         self._sound: deque[Sound] = deque()
         self._on_frame = on_frame
         self._on_look = on_look
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._room = threading.Condition(lock)
         self._reading = True
         self._stopping = False
         self._abandoned = False
@@ -173,11 +180,13 @@ class Pipeline:
 
     def _enqueue(self, frame: Frame) -> None:
         with self._changed:
-            while self._line.full and not self._abandoned:
-                self._changed.wait(_WAIT_S)
+            if self._line.full:
+                # Until there is room for several: waking for each costs more than the frame.
+                while not (self._line.roomy or self._abandoned):
+                    self._room.wait(_WAIT_S)
             if not self._abandoned:
                 self._line.append(frame)
-                self._changed.notify_all()
+                self._changed.notify()
 
     def _submit(self, gap: Gap, _last: bool) -> bool:
         for worker in self._workers:
@@ -212,7 +221,8 @@ class Pipeline:
                     if judgement.verdict is not Verdict.WAIT:
                         self._line.pop()
                         sound = self._sound_until(frame.pts)
-                        self._changed.notify_all()
+                        if self._line.roomy:
+                            self._room.notify()
                         return frame, judgement, sound
                 self._changed.wait(_WAIT_S)
             for worker in self._workers:

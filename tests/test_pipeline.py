@@ -347,3 +347,19 @@ def test_masked_frames_are_stored_for_debugging_by_the_owner_only(
     files = sorted(folder.iterdir())
     assert len(files) == FRAMES
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "target", "delay"), [(0.0, 4, 0.5), (2.0, 4, 2.5), (0.5, 1, 2.5), (1.0, 25, 1.08)]
+)
+def test_the_least_delay_that_settings_allow_does_not_lock_up(
+    lookahead: float, target: float, delay: float, clip: Path, output: Path
+) -> None:
+    script = Script()
+    summary = run(
+        script, clip, output,
+        f"stabilization.lookahead_s={lookahead}", f"scheduler.target_fps={target}",
+        f"scheduler.max_fps={max(15, target)}", f"delay.seconds={delay}",
+    )  # fmt: skip
+    assert summary.stats.frames_out == FRAMES
+    assert summary.stats.frames_masked == 0
