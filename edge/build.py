@@ -48,7 +48,8 @@ def load_face_model(settings: Settings, progress: Progress = ignore_progress) ->
     resolved = store_of(settings).resolve(face.model, settings.models.fetch, progress)
     data = resolved.read_bytes()
     family = face_family(resolved.family, data, resolved.name)
-    prepared = family.prepare(data, resolved.name)
+    takes_any_size = resolved.entry is not None and resolved.entry.input.dynamic
+    prepared = data if takes_any_size else family.prepare(data, resolved.name)
     conf = family.conf if face.conf is None else face.conf
     weakest = TrackerSettings(conf=conf).weak
 

@@ -10,7 +10,12 @@ from edge.inference.engine import Engine
 from edge.inference.onnx import OnnxEngine
 from edge.lanes import centerface, yunet
 from edge.lanes.lane import Detector
-from export.dynamic import make_dynamic
+
+
+def _make_dynamic(model: bytes, name: str) -> bytes:
+    from export.dynamic import make_dynamic  # slow to import, and rarely needed
+
+    return make_dynamic(model, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,14 @@ FACE_FAMILIES = (
     FaceFamily(
         name="yunet",
         conf=yunet.DEFAULT_CONF,
-        prepare=make_dynamic,
+        prepare=_make_dynamic,
         recognise=lambda engine: "cls_8" in engine.outputs and "kps_32" in engine.outputs,
         build=yunet.YuNet,
     ),
     FaceFamily(
         name="centerface",
         conf=centerface.DEFAULT_CONF,
-        prepare=make_dynamic,
+        prepare=_make_dynamic,
         recognise=lambda engine: engine.inputs == ("input.1",) and len(engine.outputs) == 4,
         build=centerface.CenterFace,
     ),
