@@ -66,7 +66,8 @@ class Timeline:
 class Backoff:
     """Waiting times between attempts to connect: doubling, jittered, bounded."""
 
-    def __init__(self, first_s: float = 0.25, most_s: float = 3.0) -> None:
+    def __init__(self, first_s: float = 0.25, most_s: float = 1.0) -> None:
+        """most_s: with connecting and the delay, a source that is back is on air in about 5 s."""
         self._first_s, self._most_s = first_s, most_s
         self._next_s = first_s
 
