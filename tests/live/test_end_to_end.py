@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def privaedge(tmp_path: Path, model: Path, source: str, *outputs: str) -> Iterat
                "--set", "video.models.face.input_size=640"]  # fmt: skip
     with log.open("wb") as file:
         process = subprocess.Popen(
-            ["python", "-m", "edge.cli", *command],
+            [sys.executable, "-m", "edge.cli", *command],
             env=environment(tmp_path / "cache"),
             stdin=subprocess.DEVNULL,
             stdout=file,
