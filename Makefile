@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: help demo test test-slow lint format bench schema deb clean
+.PHONY: help demo test test-live test-slow lint format bench schema deb clean
 
 help:
 	@echo "make demo    set up, make a clip, hide its faces, show before and after"
 	@echo "make test    set up and run the tests"
+	@echo "make test-live  the tests against real servers (.ci/packages.sh installs those)"
 	@echo "make lint    ruff (lint, format) and mypy"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"
@@ -27,7 +28,10 @@ demo: $(STAMP)
 	$(BIN)/privaedge demo demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not live'
+
+test-live: $(STAMP)
+	$(BIN)/python -m pytest -m 'live and not slow'
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -51,3 +51,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def blind_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A face model that loads and runs like any other, and never sees a face."""
     return blind_yunet(tmp_path_factory.mktemp("model") / "blind.onnx")
+
+
+_LIVE = ("tests/live/", "tests/appliance/test_service.py", "tests/media/test_live.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what waits for real time: kept out of `make test`, so that it stays quick."""
+    for item in items:
+        if item.nodeid.startswith(_LIVE):
+            item.add_marker(pytest.mark.live)
