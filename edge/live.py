@@ -163,7 +163,6 @@ class LivePipeline:
         self._next_id = 0
         self._last_out = float("-inf")
         self._slated = False
-        self._connection: Connection | None = None
         self._failure: BaseException | None = None
         self.signal = False
         """Whether the source is connected and frames come."""

@@ -119,9 +119,10 @@ class FaceLane:
         return Findings(pts)
 
     def finish(self) -> Findings:
-        """Nothing more will be known: all is final."""
+        """Nothing more will be known: all is final, and nothing is known of other frames."""
         self._tracker.finish()
-        return Findings(float("inf"))
+        unknown = math.nextafter(self._entered[1], math.inf)
+        return Findings(math.inf, ((unknown, math.inf),))
 
     def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         """Boxes to hide, and the track that each is of."""

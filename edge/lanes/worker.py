@@ -224,7 +224,9 @@ class LaneWorker:
                 self._lane.enter(gap)
             self._changed.notify_all()
         if gap is None:
-            self._publish(findings, "")
+            # No event: that nothing is known of frames that never came is no news.
+            self._judged_to = max(self._judged_to, findings.horizon)
+            self._on_findings(self.name, findings)
             return not ended
         begun, cpu = time.perf_counter(), time.thread_time()
         evidence, reason = None, ""

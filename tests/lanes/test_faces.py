@@ -116,3 +116,17 @@ def test_a_hurried_frame_hides_what_was_seen_only_once() -> None:
         hidden, _ = faces.regions(frame_id, unsure=judged.hurried)
         assert len(hidden) == 1, frame_id
         assert np.abs(hidden - box).max() < 1
+
+
+def test_the_end_vouches_for_no_frame_that_the_lane_was_not_told_of() -> None:
+    """A source that breaks off leaves frames in the delay line that are in no gap."""
+    faces, gate = lane(), Gate(["faces"])
+    faces.enter(gap(0, 4))
+    findings = faces.absorb(gap(0, 4), [(4, Detections())])
+    gate.advance("faces", findings.horizon, findings.firm)
+    findings = faces.finish()
+    for start, end in findings.blind:
+        gate.blind("faces", start, end)
+    gate.advance("faces", findings.horizon, findings.firm)
+    assert gate.judge(4 / FPS).verdict is Verdict.RELEASE
+    assert gate.judge(5 / FPS).verdict is Verdict.MASK
