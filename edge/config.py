@@ -6,18 +6,16 @@ a description with its unit, of which the JSON Schema for editors (configs/schem
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge.config_types import Bitrate, Looks, ModelPreference, Paths, Section
+from edge.config_lanes import Audio, FaceModel, PlateModel, TextModel, Whitelist
+from edge.config_types import Bitrate, Looks, Paths, Section
 
 DEFAULT_CRF: Final = 20
 """x264's rate factor where neither crf nor bitrate is set: visually transparent for most pictures
 (x264's own default is 23), since a redacted clip is often encoded again by whoever receives it."""
-
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class Scheduler(Section):
@@ -70,50 +68,12 @@ class Delay(Section):
     )
 
 
-class FaceModel(Section):
-    """Finding faces."""
-
-    enabled: bool = Field(
-        default=True,
-        description="Look for faces and hide them. With false every face stays visible.",
-    )
-    conf: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="Score (0..1) from which a detection counts. Lower finds more faces and more "
-        "false alarms; null takes the model's own threshold.",
-    )
-    model: ModelPreference = Field(
-        default=("yunet-n", "yunet-2023mar", "centerface"),
-        description="Which detector: a name from the model catalogue, a path to an .onnx file, or "
-        "a list in order of preference, of which the first that can be had is used.",
-    )
-    input_size: int = Field(
-        default=960,
-        ge=160,
-        le=4096,
-        description="Long side of the picture that the detector sees, in pixels. Larger finds "
-        "smaller faces; the cost grows with its square.",
-    )
-
-    @field_validator("model")
-    @classmethod
-    def _names_or_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            is_path = "/" in entry or entry.endswith(".onnx")
-            if not is_path and not _MODEL_NAME.fullmatch(entry):
-                raise ValueError(
-                    "each entry must be a name from 'privaedge models list' "
-                    "or the path of an .onnx file"
-                )
-        return value
-
-
 class VideoModels(Section):
     """What is looked for in the picture."""
 
     face: FaceModel = FaceModel()
+    plate: PlateModel = PlateModel()
+    text: TextModel = TextModel()
 
 
 class VideoEncoder(Section):
@@ -182,6 +142,7 @@ class Video(Section):
     """Everything about the picture but its redaction."""
 
     models: VideoModels = VideoModels()
+    whitelist: Whitelist = Whitelist()
     encoder: VideoEncoder = VideoEncoder()
 
 
@@ -250,32 +211,6 @@ class Blur(Section):
     watermark: bool = Field(
         default=False, description="Write 'Privacy Filter ON' into the picture."
     )
-
-
-class Audio(Section):
-    """What happens to the sound."""
-
-    enabled: bool = Field(
-        default=False,
-        description="Listen for private words. The speech lane is not part of this version: "
-        "only false is accepted.",
-        json_schema_extra={"const": False},
-    )
-    without_lane: Literal["pass", "drop"] = Field(
-        default="pass",
-        description="What happens to sound that nothing listens to. pass: it leaves unchanged. "
-        "drop: the output has no sound.",
-    )
-
-    @field_validator("enabled")
-    @classmethod
-    def _no_speech_lane(cls, value: bool) -> bool:
-        if value:
-            raise ValueError(
-                "the speech lane is not part of this version; set it to false, and "
-                "audio.without_lane to drop to remove the sound"
-            )
-        return value
 
 
 class Models(Section):

@@ -25,12 +25,15 @@ class Detections:
     scores: (N,) float32 in 0..1.
     landmarks: (N, 5, 2) float32 pixels (right eye, left eye, nose, right and left mouth corner as
     the pictured person has them), or (0, 5, 2) where the detector gives none.
+    quads: (N, 4, 2) float32 pixels (corners of a plate or a line of text: top left, then clockwise
+    in reading direction), or (0, 4, 2) where the detector gives none.
     """
 
     boxes: FloatArray = field(default_factory=lambda: _empty(0, 4))
     scores: FloatArray = field(default_factory=lambda: _empty(0))
     landmarks: FloatArray = field(default_factory=lambda: _empty(0, 5, 2))
     label: str = "face"
+    quads: FloatArray = field(default_factory=lambda: _empty(0, 4, 2))
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -38,6 +41,8 @@ class Detections:
             raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} differ")
         if self.landmarks.shape not in ((n, 5, 2), (0, 5, 2)):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}, expected ({n}, 5, 2)")
+        if self.quads.shape not in ((n, 4, 2), (0, 4, 2)):
+            raise ValueError(f"quads have shape {self.quads.shape}, expected ({n}, 4, 2)")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -45,7 +50,8 @@ class Detections:
     def keep(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Detections:
         """Return the detections that a boolean mask or an index array names."""
         marks = self.landmarks[which] if len(self.landmarks) else self.landmarks
-        return Detections(self.boxes[which], self.scores[which], marks, self.label)
+        quads = self.quads[which] if len(self.quads) else self.quads
+        return Detections(self.boxes[which], self.scores[which], marks, self.label, quads)
 
 
 def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -27,7 +27,7 @@ from edge.analysis import Analyst
 from edge.delay import DelayLine, Gate, Judgement, Verdict
 from edge.detection import FloatArray
 from edge.frame import Frame
-from edge.lanes.faces import MAX_LOOKAHEAD_FRAMES
+from edge.lanes.boxes import MAX_LOOKAHEAD_FRAMES
 from edge.lanes.lane import Findings, Gap
 from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.release import Cleared, Releaser

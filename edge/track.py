@@ -119,14 +119,18 @@ class Tracker:
         self._motions[frame_id] = motion
         self._newest = frame_id
 
-    def look(self, frame_id: int, seen: Detections) -> None:
-        """Tell what was seen in a frame: matches, paints, and ends tracks."""
+    def look(self, frame_id: int, seen: Detections) -> list[int]:
+        """Tell what was seen in a frame: matches, paints, and ends tracks.
+
+        Return the track that each detection belongs to now; -1 for those too weak to count.
+        """
         if self._cut_between(self._last_look, frame_id):
             self._end_shot(frame_id)
-        here = seen.keep(seen.scores >= self._settings.weak)
+        heard = np.flatnonzero(seen.scores >= self._settings.weak)
+        here = seen.keep(heard)
         boxes = here.boxes.astype(np.float64)
         matched = self._match(frame_id, here)
-        taken = set(matched.values())
+        owner = {j: track_id for track_id, j in matched.items()}
         for track in list(self._tracks):
             j = matched.get(track.track_id)
             if j is None:
@@ -140,9 +144,25 @@ class Tracker:
             track.see(sighting, self._settings.conf)
             self._confirm(track)
         for j in range(len(here)):
-            if j not in taken:
-                self._begin(_Sighting(frame_id, boxes[j], float(here.scores[j])))
+            if j not in owner:
+                owner[j] = self._begin(_Sighting(frame_id, boxes[j], float(here.scores[j])))
         self._last_look = frame_id
+        tracks = [-1] * len(seen)
+        for j, index in enumerate(heard.tolist()):
+            tracks[index] = owner[j]
+        return tracks
+
+    def foresee(self, frame_id: int) -> list[tuple[int, Box]]:
+        """Where this shot's tracks are expected in a coming frame: (track_id, box).
+
+        Changes nothing. Empty where a cut lies before that frame.
+        """
+        if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
+            return []
+        return [
+            (t.track_id, move_boxes(t.carried[None], self._chain(t.carried_to, frame_id))[0])
+            for t in self._tracks
+        ]
 
     def settle(self, frame_id: int) -> None:
         """Declare paint up to frame_id (inclusive) final."""
@@ -227,13 +247,14 @@ class Tracker:
                 matched[track_id] = j
                 taken.add(j)
 
-    def _begin(self, first: _Sighting) -> None:
+    def _begin(self, first: _Sighting) -> int:
         track = Track(self._next_id, first, first.box, first.frame_id)
         self._next_id += 1
         self._tracks.append(track)
         self._paint_back(track, first)
         track.see(first, self._settings.conf)
         self._confirm(track)
+        return track.track_id
 
     def _join(self, track: Track, sighting: _Sighting) -> None:
         """Paint what lies between a track's last sighting and a new one."""

@@ -1,0 +1,1 @@
+"""What makes text private: recognisers, classifier and tagger, shared by pictures and speech."""

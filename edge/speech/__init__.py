@@ -1,0 +1,1 @@
+"""From samples to words with times: voice activity, recognition, alignment, spoken numbers."""
