@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from edge.frame import Frame
 from edge.lanes.lane import Gap
@@ -11,13 +12,18 @@ from edge.schedule import Cadence, Scheduler
 from edge.stats import Stats
 
 
+class Submit(Protocol):
+    """Hands out work."""
+
+    def __call__(self, gap: Gap, *, last: bool) -> None:
+        """Take the next gap of the stream; last: no more will come."""
+
+
 class Analyst:
     """Takes the frames of one source in order. Used by one thread.
 
     enqueue(frame): puts a frame into the delay line. It is called before the frame can become part
-    of a gap, so that what is looked at also waits. submit(gap, last): hands out work; unless it is
-    the last, it may return False to say that lanes have no room, and then gets the same frames
-    again, and more, with the next look.
+    of a gap, so that what is looked at also waits. submit(gap, last): hands out work.
     """
 
     def __init__(
@@ -27,7 +33,7 @@ class Analyst:
         stats: Stats,
         *,
         enqueue: Callable[[Frame], None],
-        submit: Callable[[Gap, bool], bool],
+        submit: Submit,
     ) -> None:
         self._estimator = MotionEstimator()
         self._scheduler = Scheduler(cadence, *size)
@@ -50,10 +56,15 @@ class Analyst:
         if look:
             self.flush()
 
+    def change(self, cadence: Cadence) -> None:
+        """Hand out what was not looked at yet, and look this often from now on."""
+        self.flush()
+        self._scheduler.change(cadence)
+
     def flush(self, *, last: bool = False) -> None:
         """Hand out what was not looked at yet. last: no more frames will come."""
         if not self._pending:
             return
         frames, motions = zip(*self._pending, strict=True)
-        if self._submit(Gap(frames, motions), last):
-            self._pending = []
+        self._pending = []
+        self._submit(Gap(frames, motions), last=last)

@@ -10,6 +10,7 @@ import cv2
 
 from edge.allocator import keep_memory_flat
 from edge.config import Settings
+from edge.crew import WorkerFactory
 from edge.fetch import Progress, ignore_progress
 from edge.inference.onnx import OnnxEngine
 from edge.lanes.faces import FaceLane
@@ -18,7 +19,6 @@ from edge.lanes.lane import Detector, Findings, Lane
 from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.media.codecs import VideoSettings
 from edge.model_store import store_of
-from edge.pipeline import WorkerFactory
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
 from edge.redact.watermark import Watermark

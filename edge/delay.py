@@ -41,6 +41,10 @@ class Judgement:
 
 @dataclass(slots=True)
 class _LaneState:
+    name: str
+    since: float = -math.inf
+    until: float = math.inf
+    """Frames with since <= pts < until have to be judged by it."""
     horizon: float = -math.inf
     firm: float = -math.inf
     """Up to here it has looked at both sides of every frame; up to the horizon, all is settled."""
@@ -51,8 +55,27 @@ class Gate:
     """Knows each lane's horizon and blind stretches, and judges frames by them."""
 
     def __init__(self, lanes: Iterable[str]) -> None:
-        self._lanes = {name: _LaneState() for name in lanes}
+        self._lanes = {name: _LaneState(name) for name in lanes}
         self._forgotten = -math.inf
+
+    def add(self, lane: str, name: str, since: float) -> None:
+        """From this pts on a further lane has to judge. name: what judgements call it.
+
+        Raises ValueError where there is such a lane already, or for no time at all.
+        """
+        if lane in self._lanes or math.isnan(since):
+            raise ValueError(f"the {lane} lane cannot be added from {since} on")
+        self._lanes[lane] = _LaneState(name, since)
+
+    def retire(self, lane: str, until: float) -> None:
+        """From this pts on a lane has not to judge any more. The time can only be set once.
+
+        Raises ValueError where it has been set, or for no time at all.
+        """
+        state = self._lanes[lane]
+        if not state.until == math.inf or math.isnan(until):
+            raise ValueError(f"the {lane} lane cannot be retired at {until}")
+        state.until = until
 
     def advance(self, lane: str, horizon: float, firm: float = -math.inf) -> None:
         """A lane's knowledge is complete up to `horizon` (pts in seconds). It never goes back.
@@ -81,9 +104,12 @@ class Gate:
         A frame without a finite time, or from before what was forgotten, cannot be judged.
         """
         if not math.isfinite(pts) or pts < self._forgotten:
-            return Judgement(Verdict.MASK, tuple(self._lanes))
+            return Judgement(Verdict.MASK, tuple(state.name for state in self._lanes.values()))
         late, blind, hurried = [], [], False
-        for name, state in self._lanes.items():
+        for state in self._lanes.values():
+            if not state.since <= pts < state.until:
+                continue
+            name = state.name
             if any(start <= pts <= end for start, end in state.blind):
                 blind.append(name)
             elif not pts <= (state.firm if overdue else state.horizon):
@@ -99,6 +125,8 @@ class Gate:
     def forget(self, before: float) -> None:
         """Drop blind stretches that ended before a pts: those frames have left."""
         self._forgotten = max(self._forgotten, before)
+        for lane in [key for key, one in self._lanes.items() if one.until <= before]:
+            del self._lanes[lane]
         for state in self._lanes.values():
             state.blind = [span for span in state.blind if not span[1] < before]
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,13 +26,11 @@ from numpy.typing import NDArray
 
 from edge.analysis import Analyst
 from edge.clockwork import Backoff, Timeline
-from edge.delay import DelayLine, Gate, Judgement
-from edge.detection import FloatArray
+from edge.crew import Crew, WorkerFactory, live_feed
+from edge.delay import DelayLine, Judgement
 from edge.errors import SourceError
 from edge.frame import Frame, Picture
-from edge.lanes.lane import Findings, Gap
 from edge.lanes.worker import LaneEvent
-from edge.pipeline import WorkerFactory
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.stats import Stats
@@ -49,8 +47,6 @@ _GRACE_FRAMES = 3
 _TOO_LATE_S = 0.5
 """A frame this long after its due time is dropped, since the encoder cannot keep up: the delay
 must not grow."""
-_MAX_GAP_S = 1.0
-"""Longest stretch between two looks that still counts as judged."""
 _SOUND_BLOCKS = 4096
 _WAIT_S = 0.02
 _NAP_S = 0.05
@@ -104,24 +100,6 @@ class StopFlag:
             time.sleep(min(left, _NAP_S))
 
 
-@dataclass(slots=True)
-class _Gone:
-    """Stands where a picture was."""
-
-    width: int
-    height: int
-
-    @property
-    def luma(self) -> Any:
-        raise LookupError("this picture has left")
-
-    def shrink(self, width: int, height: int) -> Any:
-        raise LookupError("this picture has left")
-
-    def edit(self) -> Any:
-        raise LookupError("this picture has left")
-
-
 class LivePipeline:
     """Runs one live stream until it is stopped."""
 
@@ -146,8 +124,6 @@ class LivePipeline:
         once: end with the source instead of connecting again (a file paced in real time).
         """
         self._connect, self._sink, self._releaser = connect, sink, releaser
-        self._workers = [make(self._take_findings, self._take_event) for make in workers]
-        self._gate = Gate(worker.name for worker in self._workers)
         frames = max(_LINE_MIN_FRAMES, round(delay_s * fps * _LINE_SLACK))
         self._line: DelayLine[Frame] = DelayLine(delay_s, frames)
         self._sound: deque[tuple[float, Samples]] = deque(maxlen=_SOUND_BLOCKS)
@@ -158,6 +134,8 @@ class LivePipeline:
         self._epoch = clock()
         self._timeline = Timeline()
         self._changed = threading.Condition()
+        self._crew = Crew(workers, self._changed, feed=live_feed, on_event=self._take_event)
+        self._change: tuple[Sequence[WorkerFactory], Cadence] | None = None
         self._stopping = StopFlag()
         self._ended = False
         self._next_id = 0
@@ -171,21 +149,28 @@ class LivePipeline:
     def run(self) -> Stats:
         """Run until stopped. Raises what the sink raises."""
         intake = threading.Thread(target=self._take_in, name="intake", daemon=True)
-        for worker in self._workers:
-            worker.start()
+        self._crew.start()
         intake.start()
         try:
             while not self._stopping.is_set() and self._write_due():
                 pass
         finally:
             self.stop()
-            for worker in self._workers:
-                worker.stop()
+            self._crew.stop()
             self.stats.seconds = time.perf_counter() - self.stats.started
-            self.stats.looks = sum(worker.looks for worker in self._workers)
+            self.stats.looks = self._crew.looks
         if self._failure is not None:
             raise self._failure
         return self.stats
+
+    def change(self, workers: Sequence[WorkerFactory], cadence: Cadence) -> None:
+        """Look for other things, or otherwise, from the next frame on. Nothing is masked for it,
+        and the lanes of now judge until the new ones do. From any thread."""
+        self._change = (workers, cadence)
+
+    def change_releaser(self, releaser: Releaser) -> None:
+        """Hide things another way from the next frame that leaves on. From any thread."""
+        self._releaser = releaser
 
     def stop(self) -> None:
         """End soon. What has not left by now never will. May be called from a signal handler."""
@@ -223,7 +208,7 @@ class LivePipeline:
         self.stats.connections += 1
         self._timeline.restart()
         analyst = Analyst(
-            self._cadence, self._size, self.stats, enqueue=self._enqueue, submit=self._submit
+            self._cadence, self._size, self.stats, enqueue=self._enqueue, submit=self._crew.take
         )
         try:
             for item in connection.read():
@@ -233,6 +218,7 @@ class LivePipeline:
                     backoff.reset()
                     self.signal = True
                     pts = self._timeline.place(item.pts, self._now(), 1 / connection.fps)
+                    self._apply_change(analyst, pts)
                     analyst.take(replace(item, frame_id=self._next_id, pts=pts))
                     self._next_id += 1
                 elif (placed := self._timeline.sound(item[0])) is not None:
@@ -241,8 +227,15 @@ class LivePipeline:
         finally:
             connection.close()
             analyst.flush(last=True)
-            for worker in self._workers:
-                worker.pause()
+            self._crew.pause()
+
+    def _apply_change(self, analyst: Analyst, pts: float) -> None:
+        """Let other lanes begin with the frame of this pts, where that was asked for."""
+        change, self._change = self._change, None
+        if change is not None:
+            workers, self._cadence = change
+            analyst.change(self._cadence)
+            self._crew.replace(workers, pts)
 
     def _enqueue(self, frame: Frame) -> None:
         with self._changed:
@@ -251,27 +244,9 @@ class LivePipeline:
                 self.stats.frames_dropped += 1
             self._line.append(frame)
             self._changed.notify_all()
-
-    def _submit(self, gap: Gap, last: bool) -> bool:
-        if all(worker.room for worker in self._workers):
-            for worker in self._workers:
-                worker.put(gap)
-            return True
-        if gap.look.pts - gap.frames[0].pts < _MAX_GAP_S and not last:
-            return False
-        blank = _Gone(*self._size)
-        frames = tuple(replace(frame, picture=blank) for frame in gap.frames)
-        for worker in self._workers:
-            worker.put(Gap(frames, gap.motions, skipped=True))
-        return True
+        self._crew.poke()
 
     # -- lanes -------------------------------------------------------------------------------
-
-    def _take_findings(self, lane: str, findings: Findings) -> None:
-        with self._changed:
-            for start, end in findings.blind:
-                self._gate.blind(lane, start, end)
-            self._gate.advance(lane, findings.horizon, findings.firm)
 
     def _take_event(self, event: LaneEvent) -> None:
         self.stats.note(f"{event.lane}: {event.reason}")
@@ -287,7 +262,7 @@ class LivePipeline:
             due = frame is not None and frame.pts <= on_air
             if due:
                 frame = self._line.pop()
-                judgement = self._gate.judge(frame.pts, overdue=True)
+                judgement = self._crew.judge(frame.pts, overdue=True)
         if due and frame is not None:
             self._send_sound(on_air)
             self._send(frame, judgement, on_air)
@@ -299,8 +274,7 @@ class LivePipeline:
         else:
             next_due = frame.pts - on_air if frame is not None else _WAIT_S
             self._stopping.wait(max(0.001, min(_WAIT_S, next_due)))
-        for worker in self._workers:
-            worker.check()
+        self._crew.check()
         return True
 
     def _send(self, frame: Frame, judgement: Judgement, on_air: float) -> None:
@@ -308,7 +282,7 @@ class LivePipeline:
         if on_air - frame.pts > _TOO_LATE_S:
             stats.frames_dropped += 1
             return
-        boxes, tracks = self._regions(frame.frame_id, unsure=judgement.hurried)
+        boxes, tracks = self._crew.regions(frame.frame_id, unsure=judgement.hurried)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
         with stats.timed("encode"):
@@ -319,10 +293,7 @@ class LivePipeline:
         stats.regions += cleared.regions
         stats.frames_with_regions += bool(cleared.regions)
         self._sent(frame.pts)
-        with self._changed:
-            self._gate.forget(frame.pts)
-        for worker in self._workers:
-            worker.forget(frame.frame_id)
+        self._crew.leave(frame.pts, frame.frame_id)
 
     def _send_slate(self, on_air: float) -> None:
         """Fill the time since the last picture with the slate, up to now."""
@@ -339,7 +310,7 @@ class LivePipeline:
     def _sent(self, pts: float) -> None:
         self._slated = False
         self._last_out = self.stats.pts_out = pts
-        self.stats.found = {worker.name: worker.found for worker in self._workers}
+        self.stats.found = self._crew.found
         if self._on_frame is not None:
             self._on_frame(self.stats)
 
@@ -350,10 +321,3 @@ class LivePipeline:
                     return
                 pts, samples = self._sound.popleft()
             self._sink.write_sound(samples, pts)
-
-    def _regions(self, frame_id: int, *, unsure: bool) -> tuple[FloatArray, list[int]]:
-        answers = [worker.regions(frame_id, unsure=unsure) for worker in self._workers]
-        if not answers:
-            return np.zeros((0, 4), np.float32), []
-        boxes = np.concatenate([boxes for boxes, _ in answers])
-        return boxes, [track for _, tracks in answers for track in tracks]

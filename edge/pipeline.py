@@ -21,24 +21,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from edge.analysis import Analyst
-from edge.delay import DelayLine, Gate, Judgement, Verdict
+from edge.crew import Crew, WorkerFactory, file_feed
+from edge.delay import DelayLine, Judgement, Verdict
 from edge.detection import FloatArray
+from edge.feed import MAX_JOINED_FRAMES
 from edge.frame import Frame
 from edge.lanes.boxes import MAX_LOOKAHEAD_FRAMES
-from edge.lanes.lane import Findings, Gap
-from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.lanes.worker import LaneEvent
 from edge.release import Cleared, Releaser
-from edge.schedule import MAX_GAP_FRAMES, Cadence
+from edge.schedule import Cadence
 from edge.stats import StageTime, Stats
 
 _log = logging.getLogger(__name__)
 
-MAX_LINE_FRAMES = 2 * (MAX_LOOKAHEAD_FRAMES + MAX_GAP_FRAMES)
-"""Frames in the delay line at most. A verdict needs half of them, so it cannot lock up; at 1080p
-they take 470 MB."""
+MAX_LINE_FRAMES = 2 * MAX_LOOKAHEAD_FRAMES + MAX_JOINED_FRAMES
+"""Frames in the delay line at most. A verdict needs the look-ahead and a joined gap, some 60 less,
+so it cannot lock up; at 1080p they take 470 MB."""
 _WAIT_S = 0.1
 """How often waiting threads look whether something has stalled or ended."""
 _LEAVE_S = 2.0
@@ -74,10 +73,6 @@ class Sink(Protocol):
         """Take the next piece of sound."""
 
 
-WorkerFactory = Callable[[Callable[[str, Findings], None], Callable[[LaneEvent], None]], LaneWorker]
-"""Makes a lane's worker, given where findings and events go."""
-
-
 class Pipeline:
     """Runs one stream once: `run` returns when all that was read has left, cleared."""
 
@@ -97,8 +92,7 @@ class Pipeline:
         """on_frame: called after every frame that left. on_look: called with every frame before
         it is redacted, and its boxes; for debugging."""
         self._source, self._sink, self._releaser = source, sink, releaser
-        self._workers = [make(self._take_findings, self._take_event) for make in workers]
-        self._gate = Gate(worker.name for worker in self._workers)
+        self._abandoned = False
         # The settings leave a sampling interval between what a verdict needs and the delay.
         refill_s = min(delay_s / 8, _REFILL_INTERVALS / cadence.target_fps)
         self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES, refill_s)
@@ -107,21 +101,25 @@ class Pipeline:
         self._on_look = on_look
         lock = threading.Lock()
         self._changed = threading.Condition(lock)
+        self._crew = Crew(
+            workers,
+            self._changed,
+            feed=file_feed(lambda: self._abandoned),
+            on_event=self._take_event,
+        )
         self._room = threading.Condition(lock)
         self._reading = True
         self._stopping = False
-        self._abandoned = False
         self._failure: BaseException | None = None
         self.stats = Stats()
         self._analyst = Analyst(
-            cadence, size, self.stats, enqueue=self._enqueue, submit=self._submit
+            cadence, size, self.stats, enqueue=self._enqueue, submit=self._crew.take
         )
 
     def run(self) -> Stats:
         """Run to the end of the source, or until stopped. Raises what the source or sink raise."""
         reader = threading.Thread(target=self._read, name="reader", daemon=True)
-        for worker in self._workers:
-            worker.start()
+        self._crew.start()
         reader.start()
         try:
             while (released := self._next()) is not None:
@@ -132,9 +130,8 @@ class Pipeline:
                     self._sink.write_sound(item)
         finally:
             self.abandon()  # after an error the reader may wait for room in the delay line
-            for worker in self._workers:
-                worker.stop()
-            for worker in self._workers:
+            self._crew.stop()
+            for worker in self._crew.workers:
                 worker.join(_LEAVE_S)
             reader.join()
             self._close_books()
@@ -158,8 +155,7 @@ class Pipeline:
         except BaseException as error:  # noqa: BLE001 - handed to the writer's thread
             self._failure = error
         finally:
-            for worker in self._workers:
-                worker.end()
+            self._crew.end()
             with self._changed:
                 self._reading = False
                 self._changed.notify_all()
@@ -188,19 +184,7 @@ class Pipeline:
                 self._line.append(frame)
                 self._changed.notify()
 
-    def _submit(self, gap: Gap, _last: bool) -> bool:
-        for worker in self._workers:
-            worker.submit(gap, lambda: self._abandoned)
-        return True
-
     # -- lanes -------------------------------------------------------------------------------
-
-    def _take_findings(self, lane: str, findings: Findings) -> None:
-        with self._changed:
-            for start, end in findings.blind:  # before the horizon: it may lie beyond them
-                self._gate.blind(lane, start, end)
-            self._gate.advance(lane, findings.horizon, findings.firm)
-            self._changed.notify_all()
 
     def _take_event(self, event: LaneEvent) -> None:
         self.stats.note(f"{event.lane}: {event.reason}")
@@ -217,7 +201,7 @@ class Pipeline:
                 if self._abandoned or (frame is None and not self._reading):
                     return None
                 if frame is not None:
-                    judgement = self._gate.judge(frame.pts)
+                    judgement = self._crew.judge(frame.pts)
                     if judgement.verdict is not Verdict.WAIT:
                         self._line.pop()
                         sound = self._sound_until(frame.pts)
@@ -225,8 +209,7 @@ class Pipeline:
                             self._room.notify()
                         return frame, judgement, sound
                 self._changed.wait(_WAIT_S)
-            for worker in self._workers:
-                worker.check()
+            self._crew.check()
 
     def _sound_until(self, pts: float) -> list[Sound]:
         due = []
@@ -236,7 +219,7 @@ class Pipeline:
 
     def _write(self, frame: Frame, judgement: Judgement, sound: list[Sound]) -> None:
         stats = self.stats
-        boxes, tracks = self._regions(frame.frame_id)
+        boxes, tracks = self._crew.regions(frame.frame_id)
         if self._on_look is not None:
             self._on_look(frame, boxes, tracks)
         with stats.timed("redact"):
@@ -247,19 +230,9 @@ class Pipeline:
             self._sink.write_frame(cleared.picture, cleared.ticks)
         self._count(frame, judgement, cleared)
         if frame.frame_id % _FORGET_EVERY == 0:
-            with self._changed:
-                self._gate.forget(frame.pts)
-            for worker in self._workers:
-                worker.forget(frame.frame_id)
+            self._crew.leave(frame.pts, frame.frame_id)
         if self._on_frame is not None:
             self._on_frame(stats)
-
-    def _regions(self, frame_id: int) -> tuple[FloatArray, list[int]]:
-        answers = [worker.regions(frame_id) for worker in self._workers]
-        if not answers:
-            return np.zeros((0, 4), np.float32), []
-        boxes = np.concatenate([boxes for boxes, _ in answers])
-        return boxes, [track for _, tracks in answers for track in tracks]
 
     def _count(self, frame: Frame, judgement: Judgement, cleared: Cleared) -> None:
         stats = self.stats
@@ -271,14 +244,14 @@ class Pipeline:
         stats.regions += cleared.regions
         stats.frames_with_regions += bool(cleared.regions)
         stats.pts_out = frame.pts
-        stats.found = {worker.name: worker.found for worker in self._workers}
+        stats.found = self._crew.found
 
     def _close_books(self) -> None:
         stats = self.stats
         stats.seconds = time.perf_counter() - stats.started
-        for worker in self._workers:
+        for worker in self._crew.workers:
             stats.stages[f"look: {worker.name}"] = StageTime(
                 worker.gaps, worker.busy_s, worker.cpu_s
             )
-        stats.looks = sum(worker.looks for worker in self._workers)
-        stats.found = {worker.name: worker.found for worker in self._workers}
+        stats.looks = self._crew.looks
+        stats.found = self._crew.found

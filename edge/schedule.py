@@ -46,6 +46,11 @@ class Scheduler:
         self._last_look_pts = -np.inf
         self._since = 0
 
+    def change(self, cadence: Cadence) -> None:
+        """Look this often from now on."""
+        self._cadence = cadence
+        self._slot = None
+
     def decide(self, pts: float, motion: Motion) -> bool:
         """Return whether the next frame, at `pts` and moved as given, is to be looked at.
 

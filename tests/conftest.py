@@ -61,3 +61,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith(_LIVE):
             item.add_marker(pytest.mark.live)
+            # Real servers, real seconds, and a machine that others load as well: a test that
+            # fails is tried again, and reported. What fails every time is no accident.
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))

@@ -334,3 +334,56 @@ def test_a_single_slot_is_full_at_once():
 def test_a_line_without_length_is_refused(seconds, room):
     with pytest.raises(ValueError, match="length"):
         DelayLine(seconds, room)
+
+
+# -- lanes that come and go -----------------------------------------------------------------
+
+
+@given(
+    since=st.floats(-10, 10),
+    until=st.floats(-10, 10),
+    old=st.floats(-10, 10),
+    new=st.floats(-10, 10),
+    pts=st.floats(-10, 10),
+    overdue=st.booleans(),
+)
+def test_each_lane_answers_for_its_own_time_and_no_frame_is_nobodys(
+    since, until, old, new, pts, overdue
+):
+    gate = Gate(("old",))
+    gate.add("new", "faces", since)
+    gate.retire("old", until)
+    gate.advance("old", old)
+    gate.advance("new", new)
+    responsible = [h for h, asked in ((old, pts < until), (new, pts >= since)) if asked]
+    judged = all(pts <= horizon for horizon in responsible)
+    verdict = gate.judge(pts, overdue=overdue).verdict
+    assert (verdict is Verdict.RELEASE) == judged
+    if not judged:
+        assert verdict is (Verdict.MASK if overdue else Verdict.WAIT)
+
+
+def test_a_retired_lane_is_forgotten_and_its_blind_stretches_count_to_its_end():
+    gate = Gate(("old",))
+    gate.add("new", "faces", 5.0)
+    gate.blind("old", 4.0, INF)
+    gate.retire("old", 5.0)
+    gate.advance("old", INF)
+    gate.advance("new", 9.0)
+    assert gate.judge(4.5).verdict is Verdict.MASK
+    assert gate.judge(5.0).verdict is Verdict.RELEASE
+    gate.forget(5.0)
+    with pytest.raises(KeyError):
+        gate.advance("old", 6.0)
+    assert gate.judge(5.0).verdict is Verdict.RELEASE
+
+
+def test_a_lane_is_added_and_retired_once_and_at_a_time():
+    gate = Gate(("faces",))
+    with pytest.raises(ValueError, match="cannot be added"):
+        gate.add("faces", "faces", 0.0)
+    with pytest.raises(ValueError, match="cannot be added"):
+        gate.add("text", "text", math.nan)
+    gate.retire("faces", 3.0)
+    with pytest.raises(ValueError, match="cannot be retired"):
+        gate.retire("faces", 1.0)

@@ -293,7 +293,7 @@ def test_queues_that_fill_hold_the_source_back(clip: Path, output: Path) -> None
     def slow(frame_id: int, truth: Detections) -> tuple[int, Detections]:
         time.sleep(random.uniform(0.005, 0.03))
         pipeline = jobs[0].pipeline
-        waiting.append((len(pipeline._line), len(pipeline._workers[0]._queue)))
+        waiting.append((len(pipeline._line), len(pipeline._crew.workers[0]._queue)))
         return frame_id, truth
 
     script = Script(always(slow))

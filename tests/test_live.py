@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.crew import WorkerFactory
 from edge.detection import Detections
 from edge.errors import SourceError
 from edge.frame import Frame
@@ -22,11 +23,22 @@ from edge.lanes.worker import LaneWorker
 from edge.live import LivePipeline
 from edge.media.source import FileSource
 from edge.redact.cpu import CpuRedactor
-from edge.redact.effects import RedactionStyle
+from edge.redact.effects import Effect, RedactionStyle
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.track import TrackerSettings
-from tests.harness import FPS, FRAMES, SIZE, Luma, Script, decode, film, fine_detail, likeness
+from tests.harness import (
+    FPS,
+    FRAMES,
+    SIZE,
+    Luma,
+    Script,
+    decode,
+    film,
+    fine_detail,
+    likeness,
+    true_face,
+)
 
 DELAY_S = 1.6
 SLATE = 77
@@ -99,23 +111,30 @@ class Flat:
         raise AssertionError("a slate is not edited")
 
 
-def run_live(
-    script: Script, connect: Callable[[], Any], seconds: float, *, once: bool = False
-) -> tuple[list[Sent], LivePipeline]:
+def worker_for(script: Script) -> WorkerFactory:
     lane = FaceLane(script.detector(), TrackerSettings(conf=0.3), *SIZE, lookahead_s=0.8, refine=0)
+    return lambda findings, event: LaneWorker(
+        lane,
+        on_findings=findings,
+        on_event=event,
+        stall_timeout_s=1.0,
+        revive=lambda _: lane.renew(script.detector()),
+    )
+
+
+def run_live(
+    script: Script,
+    connect: Callable[[], Any],
+    seconds: float,
+    *,
+    once: bool = False,
+    meanwhile: Callable[[LivePipeline], None] | None = None,
+) -> tuple[list[Sent], LivePipeline]:
     recorder = Recorder()
     pipeline = LivePipeline(
         connect,
         recorder,
-        [
-            lambda findings, event: LaneWorker(
-                lane,
-                on_findings=findings,
-                on_event=event,
-                stall_timeout_s=1.0,
-                revive=lambda _: lane.renew(script.detector()),
-            )
-        ],
+        [worker_for(script)],
         Releaser(CpuRedactor(RedactionStyle())),
         slate=Flat(),
         size=SIZE,
@@ -125,6 +144,8 @@ def run_live(
         once=once,
     )
     threading.Timer(seconds, pipeline.stop).start()
+    if meanwhile is not None:
+        threading.Thread(target=meanwhile, args=(pipeline,), daemon=True).start()
     pipeline.run()
     return recorder.sent, pipeline
 
@@ -226,3 +247,76 @@ def test_a_sink_that_fails_ends_the_run(clip: Path) -> None:
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="broken"):
         pipeline.run()
+
+
+def exposed(sent: list[Sent], clip: Path) -> list[int]:
+    """Frames of the clip in which the face could be made out when they left."""
+    originals = decode(clip)
+    found = []
+    for one, (n, _) in zip(sent, shows(sent, clip), strict=True):
+        if n is not None:
+            x1, y1, x2, y2 = true_face(n)[0].clip(0, [SIZE[0], SIZE[1]] * 2).astype(int)
+            if x2 - x1 > 20:
+                mine, theirs = one.luma[y1:y2, x1:x2], originals[n][y1:y2, x1:x2]
+                if likeness(fine_detail(theirs), fine_detail(mine)) > 0.5:
+                    found.append(n)
+    return found
+
+
+def test_other_settings_take_over_without_a_masked_frame_or_an_exposed_face(clip: Path) -> None:
+    before, after = Script(), Script()
+
+    def meanwhile(pipeline: LivePipeline) -> None:
+        time.sleep(1.0)
+        pipeline.change([worker_for(after)], Cadence(4, 15, 0.2))
+        pipeline.change_releaser(Releaser(CpuRedactor(RedactionStyle(effect=Effect.SOLID))))
+
+    sent, pipeline = run_live(
+        before, lambda: Camera(clip, range(FRAMES)), 60, once=True, meanwhile=meanwhile
+    )
+    assert pipeline.stats.frames_masked == 0
+    assert len(sent) == FRAMES - pipeline.stats.frames_dropped + pipeline.stats.slates
+    assert exposed(sent, clip) == []
+    assert after.looks, "the new lane never looked"
+    assert max(before.looks) > min(after.looks), "they did not work side by side"
+    assert max(before.looks) < max(after.looks)
+    assert pipeline.stats.looks == len(before.looks) + len(after.looks)
+    assert [worker.name for worker in pipeline._crew.workers] == ["faces"]
+
+
+def test_a_lane_that_cannot_take_over_leaves_the_old_one_at_work(clip: Path) -> None:
+    def throw(frame_id: int, _: Detections) -> tuple[int, Detections]:
+        raise RuntimeError(f"in frame {frame_id}")
+
+    before, after = Script(), Script(lambda _: throw)
+
+    def meanwhile(pipeline: LivePipeline) -> None:
+        time.sleep(0.8)
+        pipeline.change([worker_for(after)], Cadence(8, 15, 0.2))
+
+    sent, pipeline = run_live(
+        before, lambda: Camera(clip, range(FRAMES)), 60, once=True, meanwhile=meanwhile
+    )
+    assert after.looks
+    assert pipeline.stats.frames_masked == 0
+    assert exposed(sent, clip) == []
+    assert max(before.looks) >= FRAMES - 5
+    assert any("RuntimeError" in reason for reason in pipeline.stats.reasons)
+
+
+def test_a_lane_that_is_switched_off_ends_with_the_frame_before(clip: Path) -> None:
+    script = Script()
+
+    def meanwhile(pipeline: LivePipeline) -> None:
+        time.sleep(1.2)
+        pipeline.change([], Cadence(8, 15, 0.2))
+
+    sent, pipeline = run_live(
+        script, lambda: Camera(clip, range(FRAMES)), 60, once=True, meanwhile=meanwhile
+    )
+    seen = exposed(sent, clip)
+    assert pipeline.stats.frames_masked == 0
+    assert seen, "it was not switched off"
+    assert min(seen) >= 1.2 * FPS - 3
+    assert len(seen) >= FRAMES - min(seen) - 3
+    assert pipeline._crew.workers == []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -18,8 +21,8 @@ _log = logging.getLogger(__name__)
 
 QUEUE_GAPS = 4
 """Gaps that may wait to be looked at. A file's reader waits when they are reached."""
-LIVE_QUEUE_GAPS = 2
-"""The same for a live source, which never waits: beyond it, looks are left out."""
+_RECENT = 0.3
+"""Weight of the newest look in what a look takes of late."""
 MAX_FAILURES = 3
 """Stalls in a row after which a lane is given up: every one leaves a thread behind that cannot be
 ended."""
@@ -53,9 +56,15 @@ class LaneWorker:
         on_event: Callable[[LaneEvent], None],
         stall_timeout_s: float,
         revive: Callable[[Lane[Any]], None] | None = None,
+        looks_per_s: float = math.inf,
+        niceness: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """looks_per_s: at most; the scheduler's looks are joined to that. niceness: of its thread,
+        so that looking waits for the frames that leave, and not the other way round."""
         self.name = lane.name
+        self.looks_per_s = looks_per_s
+        self._niceness = niceness
         self._lane = lane
         self._on_findings, self._on_event = on_findings, on_event
         self._stall_timeout_s = stall_timeout_s
@@ -66,6 +75,7 @@ class LaneWorker:
         """None: the signal is lost."""
         self._busy: Gap | None = None
         self._busy_since = 0.0
+        self._look_s = 0.0
         self._generation = 0
         self._thread: threading.Thread | None = None
         self._failures = 0
@@ -92,13 +102,20 @@ class LaneWorker:
                 self._changed.notify_all()
 
     @property
-    def room(self) -> bool:
-        """Whether a gap handed in now would be looked at soon."""
+    def backlog(self) -> int:
+        """Gaps that wait or are looked at."""
         with self._changed:
-            return self._dead or len(self._queue) < LIVE_QUEUE_GAPS
+            return len(self._queue) + (self._busy is not None)
+
+    @property
+    def look_s(self) -> float:
+        """Seconds that a look takes, of late; counts one that takes longer already."""
+        with self._changed:
+            current = self._clock() - self._busy_since if self._busy is not None else 0.0
+            return max(self._look_s, current)
 
     def put(self, gap: Gap) -> None:
-        """Queue a gap without waiting. The caller minds `room`, except for skipped gaps."""
+        """Queue a gap without waiting. The caller minds the backlog, except for skipped gaps."""
         with self._changed:
             if not self._dead:
                 self._queue.append(gap)
@@ -199,6 +216,7 @@ class LaneWorker:
         self._thread.start()
 
     def _run(self, generation: int) -> None:
+        _be_nice(self._niceness)
         try:
             while self._step(generation):
                 pass
@@ -246,7 +264,9 @@ class LaneWorker:
             self._busy = None
             self._failures = 0
             self.gaps += 1
-            self.busy_s += time.perf_counter() - begun
+            spent = time.perf_counter() - begun
+            self.busy_s += spent
+            self._look_s += _RECENT * (spent - self._look_s)
             self.cpu_s += time.thread_time() - cpu
             findings = self._lane.absorb(gap, evidence)
         self._publish(findings, reason)
@@ -274,3 +294,10 @@ class LaneWorker:
             self._changed.notify_all()
         self._on_findings(self.name, Findings(math.inf, ((start, math.inf),)))
         self._on_event(LaneEvent(self.name, start, math.inf, reason))
+
+
+def _be_nice(niceness: int) -> None:
+    """Lower this thread's priority, where the system has one for each thread (Linux does)."""
+    if niceness and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

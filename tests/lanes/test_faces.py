@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edge.delay import Gate, Verdict
 from edge.detection import Detections
 from edge.frame import Frame, Picture
+from edge.lanes.boxes import Sight
 from edge.lanes.faces import FaceLane
 from edge.lanes.lane import Gap
 from edge.motion import IDENTITY, Motion
@@ -95,7 +96,7 @@ def test_a_pause_settles_what_is_known_and_no_more() -> None:
     faces = lane()
     assert faces.pause().horizon == -math.inf
     faces.enter(gap(0, 9))
-    faces.absorb(gap(0, 9), [(9, Detections())])
+    faces.absorb(gap(0, 9), [Sight(9, Detections())])
     assert faces.pause().horizon == 9 / FPS
 
 
@@ -103,9 +104,9 @@ def test_a_hurried_frame_hides_what_was_seen_only_once() -> None:
     faces, gate = lane(), Gate(["faces"])
     box = np.array([[10, 10, 30, 30]], np.float32)
     faces.enter(gap(0, 0))
-    faces.absorb(gap(0, 0), [(0, Detections())])
+    faces.absorb(gap(0, 0), [Sight(0, Detections())])
     faces.enter(gap(1, 9))
-    findings = faces.absorb(gap(1, 9), [(9, Detections(box, np.array([0.4], np.float32)))])
+    findings = faces.absorb(gap(1, 9), [Sight(9, Detections(box, np.array([0.4], np.float32)))])
     gate.advance("faces", findings.horizon, findings.firm)
     assert gate.judge(8 / FPS).verdict is Verdict.WAIT
     judged = gate.judge(8 / FPS, overdue=True)
@@ -122,7 +123,7 @@ def test_the_end_vouches_for_no_frame_that_the_lane_was_not_told_of() -> None:
     """A source that breaks off leaves frames in the delay line that are in no gap."""
     faces, gate = lane(), Gate(["faces"])
     faces.enter(gap(0, 4))
-    findings = faces.absorb(gap(0, 4), [(4, Detections())])
+    findings = faces.absorb(gap(0, 4), [Sight(4, Detections())])
     gate.advance("faces", findings.horizon, findings.firm)
     findings = faces.finish()
     for start, end in findings.blind:

@@ -131,13 +131,16 @@ class Viewer:
         self.close()
 
 
-def receive(url: str, seconds: float, *, size: tuple[int, int] | None = None) -> list[Received]:
+def receive(
+    url: str, seconds: float, *, size: tuple[int, int] | None = None, again: bool = False
+) -> list[Received]:
     """Watch an address that serves now: everything that came in `seconds` from its first picture.
 
-    Ends early when the stream does. Raises ServerError when no picture comes at all.
+    again: it may take a while until it serves. Ends early when the stream does, without `again`.
+    Raises ServerError when no picture comes at all.
     """
     with TemporaryDirectory(prefix="viewer-") as folder:
-        with Viewer(url, Path(folder, "received"), size=size, again=False) as viewer:
+        with Viewer(url, Path(folder, "received"), size=size, again=again) as viewer:
             limit = time.monotonic() + _GRACE_S
             while not any(viewer.pictures()) and viewer.watching and time.monotonic() < limit:
                 viewer.wait(0.05)
