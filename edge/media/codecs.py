@@ -19,6 +19,8 @@ class AudioPolicy(enum.StrEnum):
     """Copied where the container can hold it as it is, else encoded anew."""
     ENCODE = "encode"
     """Always encoded anew."""
+    SAMPLES = "samples"
+    """Encoded from judged samples, of the source's rate and channels; packets are refused."""
     DROP = "drop"
     """Left out: the output has no sound stream."""
 

@@ -32,7 +32,7 @@ from edge.media.codecs import (
 from edge.media.opening import SoundInfo
 from edge.media.output import OutputFile, sink_errors
 from edge.media.picture import HostPicture
-from edge.media.sound import SoundTranscoder
+from edge.media.sound import SampleArray, SoundEncoder, SoundTranscoder, plain_layout
 from edge.media.source import SoundPacket, SourceInfo
 
 _SOUND_BITS_PER_CHANNEL = 96_000
@@ -72,6 +72,7 @@ class FileSink:
         self._file = OutputFile(self.path, info.path, overwrite=overwrite)
         self._ended = False
         self._transcoder: SoundTranscoder | None = None
+        self._sample_encoder: SoundEncoder | None = None
         self._retag = VideoReformatter()
         try:
             with sink_errors(self.path):
@@ -97,7 +98,10 @@ class FileSink:
         except BaseException:
             self.abort()
             raise
-        if sound is not None and self._sound is not None and not self._copies_sound:
+        if sound is not None and self._sound is not None and audio is AudioPolicy.SAMPLES:
+            self._sample_encoder = SoundEncoder(self._sound)
+            self._sound_rate, self._sound_layout = sound.rate, plain_layout(sound)
+        elif sound is not None and self._sound is not None and not self._copies_sound:
             self._transcoder = SoundTranscoder(sound.stream.codec_context, self._sound)
         strip = ENCODERS[self.encoder].strip
         self._strip = BitStreamFilterContext(strip, self._video) if strip else None
@@ -159,7 +163,7 @@ class FileSink:
         rate = sound.rate if name == "aac" and sound.rate in _AAC_RATES else _OPUS_RATE
         stream = cast(AudioStream, self._container.add_stream(name, rate=rate))
         context = stream.codec_context
-        context.layout = _plain_layout(sound)
+        context.layout = plain_layout(sound)
         context.bit_rate = _SOUND_BITS_PER_CHANNEL * min(context.layout.nb_channels, 6)
         context.time_base = Fraction(1, rate)
         context.flags |= Flags.bitexact
@@ -199,11 +203,28 @@ class FileSink:
         """
         if self._sound is None:
             return
+        if self._sample_encoder is not None:
+            raise RuntimeError("this sink takes samples: packets have not been judged")
         with self._abort_on_error():
             if self._transcoder is not None:
                 self._mux(self._sound, self._transcoder.encode(sound.packet))
             else:
                 self._mux(self._sound, [sound.packet])
+        self.sound_packets += 1
+
+    def write_samples(self, samples: SampleArray, pts_s: float) -> None:
+        """Encode judged sound, where the policy is SAMPLES: (channels, n) float32 of the source's
+        rate and layout, heard from pts_s on. Raises SinkError.
+        """
+        if self._sound is None or self._sample_encoder is None:
+            return
+        with self._abort_on_error():
+            self._mux(
+                self._sound,
+                self._sample_encoder.encode_samples(
+                    samples, pts_s, rate=self._sound_rate, layout=self._sound_layout
+                ),
+            )
         self.sound_packets += 1
 
     def finish(self) -> Path:
@@ -240,6 +261,8 @@ class FileSink:
                 self._mux(self._video, self._strip.filter(None))
             if self._transcoder is not None and self._sound is not None:
                 self._mux(self._sound, self._transcoder.encode(None))
+            if self._sample_encoder is not None and self._sound is not None and self.sound_packets:
+                self._mux(self._sound, self._sample_encoder.flush())
             self._container.close()
         self._ended = True
 
@@ -267,9 +290,3 @@ class FileSink:
                 f"{self.path} cannot be encoded any further: {error.strerror}. "
                 f"Try another codec or container."
             ) from error
-
-
-def _plain_layout(sound: SoundInfo) -> str:
-    """Name the usual layout for a number of channels where the source's own is unknown."""
-    plain = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-    return plain[sound.channels]

@@ -54,14 +54,16 @@ class Gapless:
 
 
 class SoundDecoder:
-    """From packets of a source's sound stream to samples, 48 kHz stereo, each block with its time.
+    """From packets of a source's sound stream to samples, each block with its time.
 
-    Blocks follow one another without a gap unless the source has one; what a gap needs is the
-    receiver's business. Sound whose rate, layout or format changes is followed.
+    All are of one rate and layout: 48 kHz stereo where none are named. Blocks follow one another
+    without a gap unless the source has one; what a gap needs is the receiver's business. Sound
+    whose rate, layout or format changes is followed.
     """
 
-    def __init__(self, sound: SoundInfo) -> None:
+    def __init__(self, sound: SoundInfo, *, rate: int = LIVE_RATE, layout: str = "stereo") -> None:
         """Take the decoder of a source's sound; one SoundDecoder for one source."""
+        self.rate, self.layout = rate, layout
         self.damage = 0
         """Packets that could not be decoded; a gap is left in their place."""
         self._decoder = sound.stream.codec_context
@@ -72,7 +74,7 @@ class SoundDecoder:
         self._blocks = 0
 
     def decode(self, sound: SoundPacket | None) -> list[tuple[float, SampleArray]]:
-        """Return blocks of (seconds from the source's start, (2, n) float32 in -1..1).
+        """Return blocks of (seconds from the source's start, (channels, n) float32 in -1..1).
 
         None flushes what is still held back. The first block begins where its packet says, the
         others are placed by counting samples as long as that stays within TOLERANCE_S.
@@ -108,7 +110,7 @@ class SoundDecoder:
         if silence:
             blocks += self._drain()
         if self._resampler is None:
-            self._resampler = AudioResampler("fltp", "stereo", LIVE_RATE)
+            self._resampler = AudioResampler("fltp", self.layout, self.rate)
             self._block_s = self._gapless.end_s - (frame.samples - cut) / frame.sample_rate
             self._blocks = 0
         return blocks + self._placed(self._resampler.resample(_without(frame, cut)))
@@ -124,41 +126,24 @@ class SoundDecoder:
         for frame in frames:
             # Six channels mixed to two, and lossy codecs, overshoot.
             samples = np.clip(frame.to_ndarray(), -1.0, 1.0).astype(np.float32, copy=False)
-            placed.append((self._block_s + self._blocks / LIVE_RATE, samples))
+            placed.append((self._block_s + self._blocks / self.rate, samples))
             self._blocks += samples.shape[1]
         return placed
 
 
-class SoundTranscoder:
-    """From packets of a source's sound stream to packets of an encoder."""
+class SoundEncoder:
+    """From sound with times to packets of an encoder: holes filled, overlaps cut, resampled."""
 
-    def __init__(self, decoder: AudioCodecContext, target: AudioStream) -> None:
+    def __init__(self, target: AudioStream) -> None:
         """target: a stream whose encoder is open."""
-        self.damage = 0
-        """Packets that could not be decoded; silence is heard in their place."""
-        self._decoder = decoder
         self._target = target
         self._gapless: Gapless | None = None
         self._resampler: AudioResampler | None = None
         self._setup: tuple[str, str, int] | None = None
         self._next = 0
 
-    def encode(self, packet: Packet[Stream] | None) -> Iterator[Packet[Stream]]:
-        """Yield what the encoder gives for one packet; None flushes everything."""
-        frames: list[AudioFrame] = []
-        try:
-            frames = self._decoder.decode(packet)
-        except av.error.EOFError:
-            pass
-        except av.error.InvalidDataError:
-            self.damage += 1
-        for frame in frames:
-            yield from self._encode_frame(frame)
-        if packet is None:
-            yield from self._drain()
-            yield from cast("list[Packet[Stream]]", self._target.encode(None))
-
-    def _encode_frame(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
+    def encode(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
+        """Yield what the encoder gives for one frame; one without a time follows the last."""
         rate = frame.sample_rate
         setup = (frame.format.name, frame.layout.name, rate)
         if setup != self._setup:
@@ -172,6 +157,20 @@ class SoundTranscoder:
             yield from self._push(_silence(frame, piece))
         if cut < frame.samples:
             yield from self._push(_without(frame, cut))
+
+    def encode_samples(
+        self, samples: SampleArray, pts_s: float, *, rate: int, layout: str
+    ) -> Iterator[Packet[Stream]]:
+        """Yield what the encoder gives for (channels, n) float32, heard from pts_s on."""
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        frame.sample_rate = rate
+        frame.pts, frame.time_base = round(pts_s * rate), Fraction(1, rate)
+        yield from self.encode(frame)
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """Yield what is still held back. Nothing can be encoded afterwards."""
+        yield from self._drain()
+        yield from cast("list[Packet[Stream]]", self._target.encode(None))
 
     def _begin(self, setup: tuple[str, str, int], frame: AudioFrame) -> Iterator[Packet[Stream]]:
         """Start with sound of another rate, layout or format than before."""
@@ -206,6 +205,31 @@ class SoundTranscoder:
             yield from cast("list[Packet[Stream]]", self._target.encode(frame))
 
 
+class SoundTranscoder:
+    """From packets of a source's sound stream to packets of an encoder."""
+
+    def __init__(self, decoder: AudioCodecContext, target: AudioStream) -> None:
+        """target: a stream whose encoder is open."""
+        self.damage = 0
+        """Packets that could not be decoded; silence is heard in their place."""
+        self._decoder = decoder
+        self._encoder = SoundEncoder(target)
+
+    def encode(self, packet: Packet[Stream] | None) -> Iterator[Packet[Stream]]:
+        """Yield what the encoder gives for one packet; None flushes everything."""
+        frames: list[AudioFrame] = []
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.EOFError:
+            pass
+        except av.error.InvalidDataError:
+            self.damage += 1
+        for frame in frames:
+            yield from self._encoder.encode(frame)
+        if packet is None:
+            yield from self._encoder.flush()
+
+
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:
     samples_like = like.to_ndarray()
     step = 1 if like.format.is_planar else like.layout.nb_channels
@@ -223,3 +247,9 @@ def _frame(like: AudioFrame, samples: NDArray[np.generic]) -> AudioFrame:
     made = AudioFrame.from_ndarray(samples, like.format.name, like.layout.name)  # type: ignore[arg-type]
     made.sample_rate = like.sample_rate
     return made
+
+
+def plain_layout(sound: SoundInfo) -> str:
+    """Name the usual layout for a number of channels where the source's own is unknown."""
+    plain = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+    return plain[sound.channels]
