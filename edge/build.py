@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,59 +10,18 @@ import cv2
 from edge.allocator import keep_memory_flat
 from edge.config import Settings
 from edge.crew import WorkerFactory
-from edge.fetch import Progress, ignore_progress
-from edge.inference.onnx import OnnxEngine
+from edge.face_model import FaceModel
+from edge.lane_models import LaneModels
 from edge.lanes.faces import FaceLane
-from edge.lanes.families import face_family
-from edge.lanes.lane import Detector, Findings, Lane
+from edge.lanes.lane import Findings, Lane
 from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.media.codecs import VideoSettings
-from edge.model_store import store_of
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
 from edge.redact.watermark import Watermark
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.track import TrackerSettings
-
-
-@dataclass(frozen=True, slots=True)
-class FaceModel:
-    """A face model that was chosen, loaded and understood. `make` gives a detector of its own."""
-
-    name: str
-    family: str
-    conf: float
-    make: Callable[[], Detector]
-
-
-def load_face_model(settings: Settings, progress: Progress = ignore_progress) -> FaceModel | None:
-    """Choose, fetch and load the face model; None where faces are switched off.
-
-    Raises ModelError.
-    """
-    face = settings.video.models.face
-    if not face.enabled:
-        return None
-    resolved = store_of(settings).resolve(face.model, settings.models.fetch, progress)
-    data = resolved.read_bytes()
-    family = face_family(resolved.family, data, resolved.name)
-    takes_any_size = resolved.entry is not None and resolved.entry.input.dynamic
-    prepared = data if takes_any_size else family.prepare(data, resolved.name)
-    conf = family.conf if face.conf is None else face.conf
-    weakest = TrackerSettings(conf=conf).weak
-
-    def build() -> Detector:
-        engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
-        return family.build(engine, input_size=face.input_size, weakest=weakest)
-
-    # A model that cannot be loaded is told of before anything is written.
-    spare = [build()]
-
-    def make() -> Detector:
-        return spare.pop() if spare else build()
-
-    return FaceModel(resolved.name, family.name, conf, make)
 
 
 def prepare_process() -> None:
@@ -87,8 +45,15 @@ def releaser(settings: Settings, width: int, height: int, *, show_boxes: bool) -
     )
 
 
-def face_worker(settings: Settings, model: FaceModel, width: int, height: int) -> WorkerFactory:
-    """Return what makes the face lane's worker, for pictures of this size."""
+def workers(settings: Settings, models: LaneModels, width: int, height: int) -> list[WorkerFactory]:
+    """Return what makes the workers of all lanes that are on, for pictures of this size."""
+    found = []
+    if models.face is not None:
+        found.append(_face_worker(settings, models.face, width, height))
+    return found
+
+
+def _face_worker(settings: Settings, model: FaceModel, width: int, height: int) -> WorkerFactory:
     stable = settings.stabilization
     lane = FaceLane(
         model.make(),

@@ -125,10 +125,11 @@ def run(  # noqa: PLR0917 - typer's way
     with reported(debug):
         from edge import progress
         from edge.config_io import load_config
+        from edge.lane_models import load_lane_models
         from edge.media.address import Address
         from edge.media.opening import local_path
         from edge.media.output import check_output
-        from edge.runner import Run, RunOptions, load_face_model
+        from edge.runner import Run, RunOptions
 
         settings = load_config(profile, config, overrides or ())
         console = Console(stderr=True, quiet=quiet)
@@ -159,11 +160,11 @@ def run(  # noqa: PLR0917 - typer's way
                 soft_wrap=True,
             )
         with progress.fetching(console) as fetching:
-            model = load_face_model(settings, fetching)
+            models = load_lane_models(settings, fetching)
         options = RunOptions(force, show_boxes, save_debug_frames)
         display = progress.RunDisplay(console)
-        job = Run(settings, source, output, model, options=options, on_frame=display.update)
-        with display.shown(job.source.info, model.name if model else None), _ended_by(job.stop):
+        job = Run(settings, source, output, models, options=options, on_frame=display.update)
+        with display.shown(job.source.info, str(models)), _ended_by(job.stop):
             summary = job.execute()
         if stats is not None:
             _write_json(stats, summary.as_dict())
@@ -224,23 +225,24 @@ def demo(
         from edge import progress
         from edge.config_io import load_config
         from edge.demo import before_after, make_clip
-        from edge.runner import Run, RunOptions, load_face_model
+        from edge.lane_models import load_lane_models
+        from edge.runner import Run, RunOptions
 
         settings = load_config(profile, None, overrides or ())
         clip, result = folder / "clip.mp4", folder / "clip-redacted.mp4"
         make_clip(clip)
         with progress.fetching(err) as fetching:
-            model = load_face_model(settings, fetching)
+            models = load_lane_models(settings, fetching)
         display = progress.RunDisplay(err)
         job = Run(
             settings,
             clip,
             result,
-            model,
+            models,
             options=RunOptions(overwrite=True),
             on_frame=display.update,
         )
-        with display.shown(job.source.info, model.name if model else None), _ended_by(job.stop):
+        with display.shown(job.source.info, str(models)), _ended_by(job.stop):
             summary = job.execute()
         progress.print_summary(err, summary, job.source.info)
         if summary.complete:

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from edge import progress
-from edge.build import load_face_model
 from edge.config import Settings
 from edge.errors import ExitCode, SinkError
+from edge.lane_models import load_lane_models
 from edge.live_runner import LiveOptions, LiveRun
 from edge.media.address import Address
 from edge.media.output import check_output
@@ -49,13 +49,13 @@ def run_live(
             origin = None if source.is_live else Path(source.url)
             check_output(Path(output.url), origin, overwrite=choices.force)
     with progress.fetching(console) as fetching:
-        model = load_face_model(settings, fetching)
+        models = load_lane_models(settings, fetching)
     status = _Status(console)
     run = LiveRun(
         settings,
         source,
         outputs,
-        model,
+        models,
         options=LiveOptions(
             loop=choices.loop,
             rtsp_udp=choices.rtsp_udp,
@@ -71,7 +71,7 @@ def run_live(
         return ExitCode.INTERRUPTED
     status.say(
         f"{source}: {info.width}x{info.height}, {float(info.fps):.4g} fps, {info.codec}; "
-        f"faces by {model.name if model else 'nobody'}; to {', '.join(map(str, outputs))}"
+        f"{models}; to {', '.join(map(str, outputs))}"
     )
     if settings.audio.without_lane != "drop" and info.sound is not None:
         status.say(

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.allocator import return_free_memory
 from edge.analysis import Analyst
 from edge.clockwork import Backoff, Timeline
 from edge.crew import Crew, WorkerFactory, live_feed
@@ -48,6 +49,8 @@ _TOO_LATE_S = 0.5
 """A frame this long after its due time is dropped, since the encoder cannot keep up: the delay
 must not grow."""
 _SOUND_BLOCKS = 4096
+_TRIM_S = 60.0
+"""How often free memory is given back."""
 _WAIT_S = 0.02
 _NAP_S = 0.05
 
@@ -139,6 +142,7 @@ class LivePipeline:
         self._stopping = StopFlag()
         self._ended = False
         self._next_id = 0
+        self._trimmed = 0.0
         self._last_out = float("-inf")
         self._slated = False
         self._failure: BaseException | None = None
@@ -221,6 +225,9 @@ class LivePipeline:
                     self._apply_change(analyst, pts)
                     analyst.take(replace(item, frame_id=self._next_id, pts=pts))
                     self._next_id += 1
+                    if pts - self._trimmed >= _TRIM_S:
+                        self._trimmed = pts
+                        return_free_memory()
                 elif (placed := self._timeline.sound(item[0])) is not None:
                     with self._changed:
                         self._sound.append((placed, item[1]))

@@ -9,18 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from edge.build import (
-    FaceModel,
-    cadence,
-    face_worker,
-    prepare_process,
-    releaser,
-    video_settings,
-)
+from edge.build import cadence, prepare_process, releaser, video_settings, workers
 from edge.clockwork import Backoff
 from edge.config import Settings
 from edge.errors import SourceError
 from edge.frame import Frame
+from edge.lane_models import LaneModels
 from edge.live import LivePipeline, Samples, StopFlag
 from edge.media.address import Address
 from edge.media.live import LiveConnection
@@ -31,6 +25,7 @@ from edge.media.picture import HostPicture
 from edge.media.slate import fit, make_slate
 from edge.media.sound import SoundDecoder
 from edge.media.streams import StreamInfo
+from edge.release import Releaser
 from edge.stats import Stats
 
 _log = logging.getLogger(__name__)
@@ -62,6 +57,34 @@ def check_outputs(outputs: Sequence[Address]) -> None:
         target_for(output)
 
 
+def changes_in_place(before: Settings, after: Settings) -> bool:
+    """Whether a running stream can go over from one to the other without an interruption."""
+    return _fixed(before) == _fixed(after)
+
+
+def _fixed(settings: Settings) -> Settings:
+    """The part of the settings that is fixed while a stream runs."""
+    default = Settings()
+    video = settings.video.model_copy(
+        update={"models": default.video.models, "whitelist": default.video.whitelist}
+    )
+    free = ("profile", "scheduler", "stabilization", "blur", "models", "runtime")
+    update = {name: getattr(default, name) for name in free}
+    return settings.model_copy(update={**update, "video": video})
+
+
+def _without_blur(settings: Settings) -> Settings:
+    return settings.model_copy(update={"blur": Settings().blur})
+
+
+def _patient(settings: Settings) -> Settings:
+    """The same, with the patience that a live stream has with a detector."""
+    stall_s = min(settings.delay.stall_timeout_s, _LIVE_STALL_S)
+    return settings.model_copy(
+        update={"delay": settings.delay.model_copy(update={"stall_timeout_s": stall_s})}
+    )
+
+
 class LiveRun:
     """One live stream. Create it, `connect` (waits for the source), `execute`."""
 
@@ -70,7 +93,7 @@ class LiveRun:
         settings: Settings,
         source: Address,
         outputs: Sequence[Address],
-        model: FaceModel | None,
+        models: LaneModels,
         *,
         options: LiveOptions | None = None,
         on_frame: Callable[[Stats], None] | None = None,
@@ -78,12 +101,13 @@ class LiveRun:
         prepare_process()
         self._settings = settings
         self._source, self._outputs = source, outputs
-        self._model = model
+        self._models = models
         self._options = options or LiveOptions()
         self._on_frame = on_frame
         self._stopping = StopFlag()
         self._first: LiveConnection | PacedFile | None = None
         self._pipeline: LivePipeline | None = None
+        self._info: StreamInfo | None = None
         self.sink: LiveSink | None = None
 
     def connect(self, on_wait: Callable[[str], None]) -> StreamInfo | None:
@@ -108,6 +132,7 @@ class LiveRun:
         """Run until stopped, or to the end of a file. Raises SinkError."""
         assert self._first is not None
         info, settings = self._first.info, self._settings
+        self._info = info
         keep_sound = settings.audio.without_lane != "drop"
         try:
             self.sink = LiveSink(
@@ -126,17 +151,33 @@ class LiveRun:
             if self.sink is not None:
                 self.sink.close(_CLOSE_S)
 
-    def _make_pipeline(self, sink: LiveSink, info: StreamInfo, *, keep_sound: bool) -> LivePipeline:
-        settings, model = self._settings, self._model
-        stall_s = min(settings.delay.stall_timeout_s, _LIVE_STALL_S)
-        patient = settings.model_copy(
-            update={"delay": settings.delay.model_copy(update={"stall_timeout_s": stall_s})}
+    def change(self, settings: Settings, models: LaneModels) -> None:
+        """Go on with other settings: what `changes_in_place` allows. From any thread.
+
+        Nothing is masked for it, and lanes that are replaced judge until the new ones do.
+        """
+        before, self._settings, self._models = self._settings, settings, models
+        pipeline, info = self._pipeline, self._info
+        if pipeline is None or info is None:
+            return  # it begins with the new ones
+        if _without_blur(before) != _without_blur(settings):
+            pipeline.change(
+                workers(_patient(settings), models, info.width, info.height), cadence(settings)
+            )
+        pipeline.change_releaser(self._releaser(info))
+
+    def _releaser(self, info: StreamInfo) -> Releaser:
+        return releaser(
+            self._settings, info.width, info.height, show_boxes=self._options.show_boxes
         )
+
+    def _make_pipeline(self, sink: LiveSink, info: StreamInfo, *, keep_sound: bool) -> LivePipeline:
+        settings = self._settings
         return LivePipeline(
             lambda: _Adapter(self._next(), info, keep_sound=keep_sound),
             sink,
-            [face_worker(patient, model, info.width, info.height)] if model else [],
-            releaser(settings, info.width, info.height, show_boxes=self._options.show_boxes),
+            workers(_patient(settings), self._models, info.width, info.height),
+            self._releaser(info),
             slate=make_slate(info),
             size=(info.width, info.height),
             fps=float(info.fps),

@@ -72,14 +72,14 @@ class RunDisplay:
         self._task = self._bar.add_task("", total=None, text="")
 
     @contextmanager
-    def shown(self, info: SourceInfo, model: str | None) -> Iterator[None]:
+    def shown(self, info: SourceInfo, lanes: str) -> Iterator[None]:
         """Show the source, then progress while the block runs."""
         self._total = info.frame_count
         self._bar.update(self._task, total=self._total)
         length = f", {info.duration_s:.0f} s" if info.duration_s else ""
         self._console.print(
             f"{info.path.name}: {info.width}x{info.height}, {float(info.fps):.4g} fps, "
-            f"{info.codec}{length}; faces by {model or 'nobody'}",
+            f"{info.codec}{length}; {lanes}",
             markup=False,
             highlight=False,
         )

@@ -10,19 +10,12 @@ from typing import Any
 
 import cv2
 
-from edge.build import (
-    FaceModel,
-    cadence,
-    face_worker,
-    load_face_model,
-    prepare_process,
-    releaser,
-    video_settings,
-)
+from edge.build import cadence, prepare_process, releaser, video_settings, workers
 from edge.config import Settings
 from edge.detection import FloatArray
 from edge.errors import ExitCode, SinkError
 from edge.frame import Frame
+from edge.lane_models import LaneModels
 from edge.media.codecs import AudioPolicy
 from edge.media.sink import FileSink
 from edge.media.source import FileSource
@@ -48,7 +41,8 @@ class Summary:
     output: Path
     complete: bool
     """False where it was interrupted: the output is playable and has its partial name."""
-    model: str
+    models: dict[str, str]
+    """The model of each lane that was on."""
     stats: Stats
     warnings: list[str] = field(default_factory=list)
     damaged: bool = False
@@ -67,7 +61,7 @@ class Summary:
         return {
             "output": str(self.output),
             "complete": self.complete,
-            "model": self.model,
+            "models": self.models,
             "exit_code": int(self.exit_code),
             "warnings": self.warnings,
             **self.stats.as_dict(),
@@ -82,7 +76,7 @@ class Run:
         settings: Settings,
         source: str | Path,
         output: str | Path,
-        model: FaceModel | None,
+        models: LaneModels,
         *,
         options: RunOptions | None = None,
         on_frame: Callable[[Stats], None] | None = None,
@@ -90,7 +84,7 @@ class Run:
         """Open source and output. Raises SourceError or SinkError."""
         options = options or RunOptions()
         prepare_process()
-        self._model = model
+        self._models = models
         self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
         self.source = FileSource(source)
         try:
@@ -118,11 +112,11 @@ class Run:
         options: RunOptions,
         on_frame: Callable[[Stats], None] | None,
     ) -> Pipeline:
-        info, model = self.source.info, self._model
+        info = self.source.info
         return Pipeline(
             self.source,
             self._sink,
-            [face_worker(settings, model, info.width, info.height)] if model else [],
+            workers(settings, self._models, info.width, info.height),
             releaser(settings, info.width, info.height, show_boxes=options.show_boxes),
             size=(info.width, info.height),
             cadence=cadence(settings),
@@ -148,8 +142,7 @@ class Run:
             raise
         finally:
             self.source.close()
-        name = self._model.name if self._model else "none"
-        summary = Summary(output, not self._stopped, name, stats)
+        summary = Summary(output, not self._stopped, self._models.names, stats)
         self._judge_source(summary)
         return summary
 
@@ -161,8 +154,10 @@ class Run:
             warn(f"not passed on: {stream}")
         if source.repaired:
             warn(f"{source.repaired} timestamps were missing or out of order and were repaired")
-        if self._model is None:
-            warn("no lane looks at the picture: faces are visible (video.models.face.enabled)")
+        for note in self._models.notes:
+            warn(note)
+        if self._models.face is None:
+            warn("faces are visible (video.models.face.enabled is false)")
         if self._sink.sound != "none":
             warn("sound was passed on unheard: this version does not listen for private words "
                  "(audio.without_lane: drop removes it)")  # fmt: skip
@@ -211,6 +206,3 @@ class DebugFrames:
                 f"debug frame {path} cannot be written: {error.strerror}. "
                 f"Free some space, or leave out --save-debug-frames."
             ) from error
-
-
-__all__ = ["FaceModel", "Run", "RunOptions", "Summary", "load_face_model"]

@@ -24,9 +24,11 @@ from edge.config import Settings
 from edge.config_io import load_config
 from edge.demo import astronaut
 from edge.detection import Detections
+from edge.face_model import FaceModel
 from edge.frame import Picture
+from edge.lane_models import LaneModels
 from edge.lanes.lane import Detector
-from edge.runner import FaceModel, Run, Summary
+from edge.runner import Run, Summary
 
 Luma = NDArray[np.uint8]
 
@@ -204,7 +206,8 @@ def settings_with(*overrides: str) -> Settings:
 def make_run(script: Script, source: Path, output: Path, *overrides: str, **options: Any) -> Run:
     """The command's own run, with the scripted detector in the place of a model's."""
     model = FaceModel("scripted", "test", 0.3, script.detector)
-    return Run(settings_with(*overrides), source, output, model, **options)
+    models = LaneModels(face=model)
+    return Run(settings_with(*overrides), source, output, models, **options)
 
 
 def run(script: Script, source: Path, output: Path, *overrides: str, **options: Any) -> Summary:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge import __version__, runner
+from edge import __version__, lane_models
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
 from edge.errors import ExitCode
+from edge.face_model import FaceModel
+from edge.lane_models import LaneModels
 from edge.media.output import partial_path
-from edge.runner import FaceModel
 from tests.command import command_line, invoke, spawn
 from tests.harness import (
     FRAMES,
@@ -63,7 +64,7 @@ def blind(blind_model: Path) -> str:
 def scripted(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command use a scripted detector."""
     model = FaceModel("scripted", "test", 0.3, script.detector)
-    monkeypatch.setattr(runner, "load_face_model", lambda *_: model)
+    monkeypatch.setattr(lane_models, "load_lane_models", lambda *_: LaneModels(face=model))
 
 
 # --- help -----------------------------------------------------------------------------------

@@ -22,14 +22,16 @@ from hypothesis import strategies as st
 from edge import build
 from edge.detection import Detections
 from edge.errors import ExitCode, InferenceError
+from edge.face_model import FaceModel, load_face_model
 from edge.frame import Picture, Planes
+from edge.lane_models import LaneModels
 from edge.lanes.faces import FaceLane
 from edge.lanes.lane import Detector, Findings, Gap
 from edge.lanes.worker import MAX_FAILURES, QUEUE_GAPS
 from edge.media.output import partial_path
 from edge.pipeline import MAX_LINE_FRAMES
 from edge.redact.cpu import CpuRedactor
-from edge.runner import FaceModel, Run, RunOptions, Summary, load_face_model
+from edge.runner import Run, RunOptions, Summary
 from tests.harness import (
     FPS,
     FRAMES,
@@ -248,7 +250,7 @@ def test_stall_without_a_replacement_gives_the_lane_up(
         return script.detector()
 
     model = FaceModel("scripted", "test", 0.3, make)
-    summary = Run(settings_with(STALL), clip, output, model).execute()
+    summary = Run(settings_with(STALL), clip, output, LaneModels(face=model)).execute()
     expected = from_horizon_of(script.looks[7])
     assert_masked_and_told(summary, clip, output, expected, "did not answer")
 
@@ -476,7 +478,7 @@ def test_model_file_that_vanishes_during_the_run_is_not_missed(
             return self._inner.infer(frame_id, image)
 
     model = FaceModel(real.name, real.family, real.conf, Stalling)
-    summary = Run(settings_with(*overrides), clip, output, model).execute()
+    summary = Run(settings_with(*overrides), clip, output, LaneModels(face=model)).execute()
     assert not file.exists()
     assert_masked_and_told(summary, clip, output, script.unjudged(), "did not answer for 3 s")
     assert summary.stats.found == {"faces": summary.stats.found["faces"]}

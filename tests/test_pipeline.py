@@ -15,12 +15,14 @@ import pytest
 from edge import runner
 from edge.detection import Detections
 from edge.errors import ExitCode, ModelError, SinkError, SourceError
+from edge.face_model import FaceModel, load_face_model
 from edge.frame import Frame
+from edge.lane_models import LaneModels
 from edge.lanes.lane import Detector
 from edge.media.output import partial_path
 from edge.media.sink import FileSink
 from edge.media.source import FileSource
-from edge.runner import FaceModel, Run, RunOptions
+from edge.runner import Run, RunOptions
 from edge.stats import Stats
 from tests.harness import (
     FPS,
@@ -176,9 +178,9 @@ def _cut(clip: Path, path: Path, frames: int) -> None:
 
 def test_real_model_hides_the_face(clip: Path, output: Path, face_model: Path) -> None:
     settings = settings_with(f"video.models.face.model={face_model}", "scheduler.refine=1")
-    model = runner.load_face_model(settings)
+    model = load_face_model(settings)
     assert model is not None
-    summary = Run(settings, clip, output, model).execute()
+    summary = Run(settings, clip, output, LaneModels(face=model)).execute()
     assert summary.exit_code is ExitCode.OK
     seen = Seen.between(clip, output)
     assert not seen.masked
@@ -258,7 +260,7 @@ def test_model_that_cannot_be_made_leaves_no_file(clip: Path, output: Path) -> N
         raise ModelError("out of memory. Close something.")
 
     with pytest.raises(ModelError):
-        Run(settings_with(), clip, output, FaceModel("broken", "test", 0.3, make))
+        Run(settings_with(), clip, output, LaneModels(FaceModel("broken", "test", 0.3, make)))
     assert_nothing_left(output)
 
 

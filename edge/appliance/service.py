@@ -17,8 +17,8 @@ from edge.appliance.journal import Secrets, event, place_of
 from edge.appliance.service_config import ServiceConfig, StreamSpec, load_service_config
 from edge.appliance.stream import Plan, Stream
 from edge.appliance.watchdog import Notifier, Watchdog
-from edge.build import FaceModel, load_face_model
 from edge.errors import ExitCode, PrivaedgeError
+from edge.lane_models import LaneModels, load_lane_models
 
 _log = logging.getLogger(__name__)
 
@@ -75,11 +75,11 @@ class _Preparation:
         if running is not None and running.spec == spec:
             return running
         if running is not None and _same_model(running.spec, spec):
-            return Plan(spec, running.model)
+            return Plan(spec, running.models)
         return Plan(spec, self._load(spec))
 
-    def _load(self, spec: StreamSpec) -> FaceModel | None:
-        return load_face_model(spec.settings, lambda *_: self._on_fetch())
+    def _load(self, spec: StreamSpec) -> LaneModels:
+        return load_lane_models(spec.settings, lambda *_: self._on_fetch())
 
 
 class Service:
@@ -207,7 +207,7 @@ class Service:
             self._notifier.ready()  # ends RELOADING=1
 
     def _apply(self, prepared: _Prepared) -> None:
-        """Let what changed restart, and nothing else."""
+        """Let what changed restart, or go over to it while it runs, and nothing else."""
         before, after = self.streams, prepared.plans
         known = prepared.config.secrets | (self._config.secrets if self._config else frozenset())
         self._secrets.know(known)  # old ones may still be in a message on its way
@@ -218,8 +218,7 @@ class Service:
         for stream in removed:
             stream.stop()
         self._retired += removed
-        for name in changed:
-            before[name].change(after[name])
+        in_place = [name for name in changed if before[name].change(after[name])]
         streams = {}
         for name, plan in after.items():
             streams[name] = before.get(name) or Stream(plan, after=self._retired)
@@ -233,7 +232,8 @@ class Service:
             "config-taken",
             streams=len(streams),
             added=",".join(added) or None,
-            changed=",".join(sorted(changed)) or None,
+            changed=",".join(sorted(set(changed) - set(in_place))) or None,
+            adjusted=",".join(sorted(in_place)) or None,
             removed=",".join(stream.name for stream in removed) or None,
         )
 

@@ -7,16 +7,16 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.appliance.journal import event, place_of
 from edge.appliance.service_config import StreamSpec
 from edge.appliance.watchdog import Pulse
-from edge.build import FaceModel
 from edge.clockwork import Backoff
 from edge.errors import PrivaedgeError
-from edge.live_runner import LiveOptions, LiveRun
+from edge.lane_models import LaneModels
+from edge.live_runner import LiveOptions, LiveRun, changes_in_place
 from edge.stats import Stats
 
 _log = logging.getLogger(__name__)
@@ -40,10 +40,15 @@ _PREDECESSOR_S: Final = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: a stream's configuration, and the model that it needs, loaded."""
+    """What to run: a stream's configuration, and the models that it needs, loaded."""
 
     spec: StreamSpec
-    model: FaceModel | None
+    models: LaneModels
+
+    def follows(self, before: Plan) -> bool:
+        """Whether a run of the plan before can go on with this one."""
+        same = replace(self.spec, settings=before.spec.settings) == before.spec
+        return same and changes_in_place(before.spec.settings, self.spec.settings)
 
 
 class Stream:
@@ -67,7 +72,7 @@ class Stream:
         self._lock = threading.Lock()
         self._run: LiveRun | None = None
         self._executing = False
-        self._stopping = False
+        self._stopping = self._ending = False
         self._wake = threading.Event()
         self._thread = threading.Thread(
             target=self._supervise, name=f"stream-{self.name}", daemon=True
@@ -93,11 +98,15 @@ class Stream:
         self.pulse.expect(_PAUSE_S)
         self._thread.start()
 
-    def change(self, plan: Plan) -> None:
-        """End the run and begin another with this plan."""
+    def change(self, plan: Plan) -> bool:
+        """Go on with this plan; return whether that went without ending the run."""
         with self._lock:
-            self._plan = plan
+            before, self._plan = self._plan, plan
+            if self._run is not None and plan.follows(before):
+                self._run.change(plan.spec.settings, plan.models)
+                return True
             self._end_run()
+            return False
 
     def stop(self) -> None:
         """End soon, for good."""
@@ -111,6 +120,7 @@ class Stream:
 
     def _end_run(self) -> None:
         self.pulse.expect(_PAUSE_S)
+        self._ending = True
         if self._run is not None:
             self._run.stop()
         self._wake.set()
@@ -152,7 +162,7 @@ class Stream:
             spec.settings,
             spec.source,
             spec.outputs,
-            plan.model,
+            plan.models,
             options=LiveOptions(loop=True, rtsp_udp=spec.rtsp_udp, audio=spec.audio),
             on_frame=reporter.sent,
         )
@@ -160,13 +170,13 @@ class Stream:
             self._wake.clear()
             if self._stopping or self._plan is not plan:
                 return True
-            self._run = run
+            self._run, self._ending = run, False
         self.runs += 1
         try:
             self.pulse.expect(CONNECT_S)
             self.state = "connecting"
             info = run.connect(self._waiting)
-            if info is not None and not self._over(plan):
+            if info is not None and not self._over:
                 event(
                     _log,
                     logging.INFO,
@@ -176,14 +186,14 @@ class Stream:
                     size=f"{info.width}x{info.height}",
                     fps=float(info.fps),
                     codec=info.codec,
-                    faces=plan.model.name if plan.model else "nobody",
+                    lanes=plan.models,
                     outputs=",".join(map(str, spec.outputs)),
                 )
                 self.pulse.expect(spec.settings.delay.seconds + _BEGIN_S)
                 self._executing = True
                 stats = run.execute()
                 reporter.report(stats)
-            return self._over(plan)
+            return self._over
         finally:
             self._executing = False
             self.pulse.expect(_PAUSE_S)
@@ -191,8 +201,10 @@ class Stream:
                 self._run = None
             run.close()
 
-    def _over(self, plan: Plan) -> bool:
-        return self._stopping or self._plan is not plan
+    @property
+    def _over(self) -> bool:
+        """Whether the end of this run was asked for."""
+        return self._stopping or self._ending
 
     def _waiting(self, why: str) -> None:
         """Note a failed attempt to connect; the next one follows."""

@@ -209,6 +209,35 @@ def test_two_streams_live_through_bad_and_good_reloads(
     assert np.diff(pings).max() < 2.0, "the watchdog would have fired"
 
 
+def test_other_settings_come_into_force_without_a_gap(
+    tmp_path: Path, face_model: Path, manager: Manager, ingest: RtmpServer, astronaut: Path
+) -> None:
+    """How faces are hidden and how often they are looked for changes while the stream runs."""
+    before = stream("yard", astronaut, ingest.url("yard"), face_model)
+    after = before.replace("target_fps: 4", "target_fps: 6, max_fps: 12").replace(
+        "      delay:", "      blur: {type: solid, watermark: true}\n      delay:"
+    )
+    with (
+        serving(tmp_path, f"streams:\n{before}", **manager.environment()) as service,
+        Viewer(ingest.url("yard"), tmp_path / "seen") as viewer,
+    ):
+        await_pictures(viewer, 10)
+        changed = time.monotonic()
+        service.write(f"streams:\n{after}")
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_for("adjusted=yard", 10)
+        time.sleep(2.0)
+        await_pictures(viewer, 60, after=changed)
+        assert longest_gap(viewer, changed) < 1.5
+        assert service.end() < DRAIN_S
+        pictures = list(viewer.pictures())
+    assert service.says().count("event=connected stream=yard") == 1
+    assert {one.connection for one in pictures} == {pictures[0].connection}
+    seen = judge(pictures, astronaut)
+    assert not seen.faces
+    assert seen.clear >= 20
+
+
 def test_streams_come_go_and_wait_without_touching_others(
     tmp_path: Path, blind_model: Path, manager: Manager, mute: MuteServer, astronaut: Path
 ) -> None:
