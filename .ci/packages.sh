@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Installs the servers that the live tests talk to: nginx with its RTMP module and GStreamer's
-# RTSP server, on Debian or Ubuntu and as root. Says in one line when it cannot and never fails:
-# tests that miss a server skip, and name it.
+# Installs what tests talk to, on Debian or Ubuntu and as root: nginx with its RTMP module and
+# GStreamer's RTSP server, then codecs in software that stand in for a Jetson's elements. Says in
+# one line when it cannot and never fails: tests that miss something skip, and name it.
 set -uo pipefail
 
-packages=(nginx libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good)
+servers=(nginx libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good)
+# x264enc; h264parse and h265parse; avdec_h264 and avdec_h265.
+codecs=(gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad gstreamer1.0-libav)
 
 installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
-give_up() { echo "live tests: $1; those without a server skip"; exit 0; }
+missing_of() { for package in "$@"; do installed "$package" || echo "$package"; done; }
+give_up() { echo "live tests: $1; those without it skip"; exit 0; }
 
-missing=()
-for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
+mapfile -t missing < <(missing_of "${servers[@]}" "${codecs[@]}")
 ((${#missing[@]})) || exit 0
 command -v apt-get >/dev/null || give_up "no apt-get for ${missing[*]}"
 ((EUID == 0)) || give_up "not root; sudo apt-get install --no-install-recommends ${missing[*]}"
@@ -27,7 +29,6 @@ failed() { give_up "$1 failed ($(grep -m1 '^E:' "$log" || tail -n1 "$log"))"; }
 # Only what waits for a network has a time limit: dpkg must not be cut off in the middle.
 export -f apt && export log
 timeout 40 bash -c 'apt update' || failed "apt-get update"
-timeout 60 bash -c 'apt --download-only install "$@"' _ "${missing[@]}" || failed "download"
 
 # Debian starts a service as soon as it is installed. The tests run nginx themselves, on ports of
 # their own; the machine's port 80 is not ours to open, now or after a reboot.
@@ -36,8 +37,18 @@ if [[ ! -e $policy ]]; then
     trap 'rm -f "$log" "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
 fi
-apt --no-download install "${missing[@]}" || failed "installation"
-if [[ " ${missing[*]} " == *" nginx "* ]] && command -v systemctl >/dev/null; then
-    systemctl disable --quiet nginx.service 2>/dev/null
-fi
+
+# One after the other: the servers do not depend on whether the codecs can be had.
+install() {
+    mapfile -t missing < <(missing_of "$@")
+    ((${#missing[@]})) || return 0
+    timeout 60 bash -c 'apt --download-only install "$@"' _ "${missing[@]}" ||
+        failed "download of ${missing[*]}"
+    apt --no-download install "${missing[@]}" || failed "installation of ${missing[*]}"
+    if [[ " ${missing[*]} " == *" nginx "* ]] && command -v systemctl >/dev/null; then
+        systemctl disable --quiet nginx.service 2>/dev/null
+    fi
+}
+install "${servers[@]}"
+install "${codecs[@]}"
 exit 0

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import cv2
 
 from edge.allocator import keep_memory_flat
 from edge.config import Settings
-from edge.crew import WorkerFactory
-from edge.face_model import FaceModel
-from edge.lane_models import LaneModels
-from edge.lanes.faces import FaceLane
-from edge.lanes.lane import Findings, Lane
-from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.media.codecs import VideoSettings
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
 from edge.redact.watermark import Watermark
 from edge.release import Releaser
 from edge.schedule import Cadence
-from edge.track import TrackerSettings
 
 
 def prepare_process() -> None:
@@ -43,42 +33,6 @@ def releaser(settings: Settings, width: int, height: int, *, show_boxes: bool) -
         overlay=Watermark(width, height) if settings.blur.watermark else None,
         show_boxes=show_boxes,
     )
-
-
-def workers(settings: Settings, models: LaneModels, width: int, height: int) -> list[WorkerFactory]:
-    """Return what makes the workers of all lanes that are on, for pictures of this size."""
-    found = []
-    if models.face is not None:
-        found.append(_face_worker(settings, models.face, width, height))
-    return found
-
-
-def _face_worker(settings: Settings, model: FaceModel, width: int, height: int) -> WorkerFactory:
-    stable = settings.stabilization
-    lane = FaceLane(
-        model.make(),
-        TrackerSettings(model.conf, stable.k_confirm, stable.k_hold, stable.iou_thresh),
-        width,
-        height,
-        lookahead_s=stable.lookahead_s,
-        refine=settings.scheduler.refine,
-    )
-
-    def revive(_: Lane[Any]) -> None:
-        lane.renew(model.make())
-
-    def factory(
-        on_findings: Callable[[str, Findings], None], on_event: Callable[[LaneEvent], None]
-    ) -> LaneWorker:
-        return LaneWorker(
-            lane,
-            on_findings=on_findings,
-            on_event=on_event,
-            stall_timeout_s=settings.delay.stall_timeout_s,
-            revive=revive,
-        )
-
-    return factory
 
 
 def video_settings(settings: Settings) -> VideoSettings:

@@ -16,6 +16,7 @@ from rich.console import Console
 from edge import __version__
 from edge.cli_common import ConfigFile, Json, Overrides, Profile, err, out, reported
 from edge.cli_config import config_app
+from edge.cli_faces import faces_app
 from edge.cli_models import models_app
 from edge.errors import ExitCode
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+app.add_typer(faces_app, name="faces")
 
 
 def _version(wanted: bool) -> None:
@@ -65,8 +67,8 @@ def run(  # noqa: PLR0917 - typer's way
     output: Annotated[
         str,
         typer.Argument(
-            help="A file such as out.mp4; rtmp(s)://, rtsp:// or udp://; a folder (ending in /) "
-            "for HLS."
+            help="A file such as out.mp4, or out.wav for sound only; rtmp(s)://, rtsp:// or "
+            "udp://; a folder (ending in /) for HLS."
         ),
     ],
     profile: Profile = None,
@@ -127,6 +129,7 @@ def run(  # noqa: PLR0917 - typer's way
         from edge.config_io import load_config
         from edge.lane_models import load_lane_models
         from edge.media.address import Address
+        from edge.media.codecs import is_sound_file
         from edge.media.opening import local_path
         from edge.media.output import check_output
         from edge.runner import Run, RunOptions
@@ -147,6 +150,14 @@ def run(  # noqa: PLR0917 - typer's way
             choices = LiveChoices(force, show_boxes, loop, rtsp_udp, audio, stats)
             with _ended_by_stop() as ended:
                 code = run_live(settings, origin, targets, choices, console=console, on_stop=ended)
+            raise typer.Exit(int(code))
+        if is_sound_file(output):
+            from edge.cli_sound import run_sound
+
+            code = run_sound(
+                settings, source, Path(output), console,
+                overwrite=force, stats=stats, ended_by=_ended_by,
+            )  # fmt: skip
             raise typer.Exit(int(code))
         # Before a model is fetched: a wrong name should not cost a download.
         check_output(Path(output), local_path(source), overwrite=force)

@@ -73,10 +73,13 @@ def run_live(
         f"{source}: {info.width}x{info.height}, {float(info.fps):.4g} fps, {info.codec}; "
         f"{models}; to {', '.join(map(str, outputs))}"
     )
-    if settings.audio.without_lane != "drop" and info.sound is not None:
+    for note in models.notes:
+        status.say(f"note: {note}")
+    unheard = models.speech is None and settings.audio.without_lane != "drop"
+    if unheard and info.sound is not None:
         status.say(
-            "note: sound is passed on unheard: this version does not listen for private words "
-            "(audio.without_lane: drop mutes it)"
+            "note: sound is passed on unheard (audio.enabled listens for private words, "
+            "audio.without_lane: drop mutes it)"
         )
     stats = run.execute()
     status.say(_line(stats))
@@ -90,7 +93,7 @@ def run_live(
                 f"figures cannot be written to {choices.stats}: {error.strerror}. "
                 f"Choose another --stats file."
             ) from error
-    return ExitCode.MASKED if stats.frames_masked else ExitCode.OK
+    return ExitCode.MASKED if stats.frames_masked or stats.muted_s else ExitCode.OK
 
 
 class _Status:

@@ -18,6 +18,12 @@ DEFAULT_CRF: Final = 20
 (x264's own default is 23), since a redacted clip is often encoded again by whoever receives it."""
 
 
+PICTURE_DELAY_S: Final = 2.0
+SPEECH_DELAY_S: Final = 7.0
+SPEECH_MARGIN_S: Final = 2.0
+"""Beside a chunk of speech: the pause at its end, padding, and the time to recognise it in."""
+
+
 class Scheduler(Section):
     """Which frames the detectors look at."""
 
@@ -52,12 +58,14 @@ class Scheduler(Section):
 class Delay(Section):
     """The broadcast delay that lets masks start on the first frame of an appearance."""
 
-    seconds: float = Field(
-        default=2.0,
+    seconds: float | None = Field(
+        default=None,
         ge=0.1,
         le=60,
-        description="Seconds that every frame and sound sample waits. At least "
-        "stabilization.lookahead_s + 2 / scheduler.target_fps; memory grows with it.",
+        description="Seconds that every frame and sound sample waits; null takes "
+        f"{PICTURE_DELAY_S:g}, or {SPEECH_DELAY_S:g} where audio.enabled. At least "
+        "stabilization.lookahead_s + 2 / scheduler.target_fps, and with audio.enabled "
+        f"audio.chunk_seconds + {SPEECH_MARGIN_S:g}; memory grows with it.",
     )
     stall_timeout_s: float = Field(
         default=10.0,
@@ -79,10 +87,16 @@ class VideoModels(Section):
 class VideoEncoder(Section):
     """How the redacted picture is compressed."""
 
-    codec: Literal["libx264", "libx265"] = Field(
-        default="libx264",
-        description="FFmpeg's name of the encoder. libx264 gives H.264, which everything plays; "
-        "libx265 gives H.265: fewer bits, several times the CPU time. WebM always gets VP9.",
+    codec: Literal["auto", "libx264", "libx265", "h264_nvenc", "nvv4l2h264enc", "h264_v4l2m2m"] = (
+        Field(
+            default="auto",
+            description="Which encoder. auto: for live output the best one for H.264 that works "
+            "here (h264_nvenc, a Jetson's nvv4l2h264enc, h264_v4l2m2m, else libx264); for a file "
+            "libx264. A hardware encoder's name: that one, or libx264 where it does not work; for "
+            "live output only. libx265 gives H.265, for files only: fewer bits, several times the "
+            "CPU time. WebM "
+            "always gets VP9.",
+        )
     )
     preset: Literal[
         "ultrafast",
@@ -274,16 +288,53 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _delay_covers_text(self) -> Settings:
+        text = self.video.models.text
+        least = 1 / text.target_fps + 2 / self.scheduler.target_fps
+        if text.enabled and self.delay_s < least:
+            raise ValueError(
+                f"delay.seconds ({self.delay_s:g}) is below 1 / video.models.text.target_fps "
+                f"+ 2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
+                f"read. Raise delay.seconds to at least {least:.6g}, or raise target_fps, or set "
+                "video.models.text.enabled to false."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _delay_covers_lookahead(self) -> Settings:
         least = self.least_delay_s
-        if self.delay.seconds < least:
+        if self.delay_s < least:
             raise ValueError(
-                f"delay.seconds ({self.delay.seconds:g}) is below stabilization.lookahead_s + "
+                f"delay.seconds ({self.delay_s:g}) is below stabilization.lookahead_s + "
                 f"2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
                 f"judged. Raise delay.seconds to at least {least:.6g}, or lower lookahead_s, or "
                 "raise target_fps."
             )
         return self
+
+    @model_validator(mode="after")
+    def _delay_covers_speech(self) -> Settings:
+        least = self.audio.chunk_seconds + SPEECH_MARGIN_S
+        if self.audio.enabled and self.delay_s < least:
+            raise ValueError(
+                f"delay.seconds ({self.delay_s:g}) is below audio.chunk_seconds + "
+                f"{SPEECH_MARGIN_S:g} ({least:.6g}), so words would leave before they are judged. "
+                f"Raise delay.seconds to at least {least:.6g}, lower chunk_seconds, or set "
+                "audio.enabled to false."
+            )
+        return self
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds that every frame and sound sample waits."""
+        if self.delay.seconds is not None:
+            return self.delay.seconds
+        return SPEECH_DELAY_S if self.audio.enabled else PICTURE_DELAY_S
+
+    @property
+    def picture_delay_s(self) -> float:
+        """Seconds that a file's frames are held at most: those need not wait for words."""
+        return self.delay.seconds or max(PICTURE_DELAY_S, self.least_delay_s)
 
     @property
     def least_delay_s(self) -> float:
@@ -293,6 +344,14 @@ class Settings(Section):
         interval away at most), and the detector gets another interval to answer.
         """
         return self.stabilization.lookahead_s + 2 / self.scheduler.target_fps
+
+    @property
+    def text_lookahead_s(self) -> float:
+        """Seconds that a frame waits for later looks for text: less than for faces where text is
+        looked for seldom, so that both fit into the delay."""
+        interval = max(1 / self.video.models.text.target_fps, 1 / self.scheduler.target_fps)
+        room = self.delay_s - interval - 2 / self.scheduler.target_fps
+        return max(0.0, min(self.stabilization.lookahead_s, room))
 
 
 def config_schema() -> dict[str, Any]:

@@ -238,8 +238,9 @@ class Audio(Section):
     )
     tagger: ModelPreference | None = Field(
         default=("tagger-own",),
-        description="Which model finds names, places and the like among words; null leaves only "
-        "what has a form (numbers, addresses, e-mail).",
+        description="Which model finds names, places and the like among words: tagger-own, the "
+        "path of a folder with a token classifier as ONNX, or a list in order of preference. null "
+        "leaves only what has a form (numbers, addresses, e-mail).",
     )
     threshold: float = Field(
         default=0.5,

@@ -22,6 +22,7 @@ from edge.detection import FloatArray
 from edge.feed import FileFeed, LiveFeed
 from edge.lanes.lane import Findings, Gap
 from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.redact.mouth import mouth_boxes
 
 _log = logging.getLogger(__name__)
 
@@ -142,6 +143,17 @@ class Crew:
             return np.zeros((0, 4), np.float32), []
         boxes = np.concatenate([boxes for boxes, _ in answers])
         return boxes, [track for _, tracks in answers for track in tracks]
+
+    def with_mouths(
+        self, frame_id: int, boxes: FloatArray, tracks: list[int]
+    ) -> tuple[FloatArray, list[int]]:
+        """Add the mouths of all faces that are not hidden anyway."""
+        faces = [worker.spared(frame_id) for worker in self.workers]
+        found = [(box, track) for part, ids in faces for box, track in zip(part, ids, strict=True)]
+        if not found:
+            return boxes, tracks
+        mouths = mouth_boxes(np.stack([box for box, _ in found]))
+        return np.concatenate([boxes, mouths]), [*tracks, *(track for _, track in found)]
 
     def leave(self, pts: float, frame_id: int) -> None:
         """This frame and all before it have left."""

@@ -25,7 +25,8 @@ from edge.doctor_report import (
     Report,
     render,
 )
-from edge.errors import ConfigError, ModelError
+from edge.errors import ConfigError, ModelError, SinkError
+from edge.media.encoders import AUTO, EncoderState, choose_encoder
 from edge.media.probe import Media, probe_media
 from edge.model_store import ModelStore, is_path, store_of
 from edge.probe import (
@@ -67,7 +68,7 @@ def collect(
 ) -> Report:
     """Look at this machine and at what each profile would do on it.
 
-    Takes about a second, up to 5 s more where a GPU driver hangs. Raises ConfigError where the
+    Takes about two seconds, up to 15 s more where a GPU driver hangs. Raises ConfigError where the
     model catalogue that came with the installation cannot be read.
     """
     machine, media, inference = probe_machine(), probe_media(), probe_inference()
@@ -80,7 +81,7 @@ def collect(
         if isinstance(settings, ConfigError):
             problems.append(Problem(True, f"profile {name}: {settings}"))
             continue
-        use, found = _profile_use(name, settings, store_for(settings))
+        use, found = _profile_use(name, settings, store_for(settings), media)
         uses.append(use)
         problems += found
     return Report(
@@ -93,6 +94,7 @@ def collect(
         models=tuple(models),
         engines=_engines(),
         profiles=tuple(uses),
+        live_encoder=_live_encoder(media),
         problems=tuple(
             dict.fromkeys(Problem(p.serious, _tilde(p.text)) for p in _worst_first(problems))
         ),
@@ -172,10 +174,15 @@ def _installation_problems(
 
 
 def _profile_use(
-    name: str, settings: Settings, store: ModelStore
+    name: str, settings: Settings, store: ModelStore, media: Media
 ) -> tuple[ProfileUse, list[Problem]]:
     face, encoder = settings.video.models.face, settings.video.encoder
     readiness, model, why, problems = _choose_model(name, settings, store)
+    codec, trouble = encoder_use(encoder.codec, media.live_encoders)
+    if trouble is not None:
+        problems = [*problems, Problem(False, f"profile {name}: {trouble}")]
+    # Presets are x264's and x265's.
+    preset = f" {encoder.preset}" if codec.startswith("lib") else ""
     rate = (
         f"crf {encoder.rate_factor}"
         if encoder.bitrate is None
@@ -189,11 +196,36 @@ def _profile_use(
         device="CPU (as set)" if settings.runtime.device == "cpu" else "CPU",
         input_size=face.input_size,
         target_fps=settings.scheduler.target_fps,
-        delay_s=settings.delay.seconds,
+        delay_s=settings.delay_s,
         effect=f"{settings.blur.type} {settings.blur.shape}",
-        encoder=f"{encoder.codec} {encoder.preset} {rate}",
+        encoder=f"{codec}{preset} {rate}",
     )
     return use, problems
+
+
+def encoder_use(codec: str, present: Mapping[str, EncoderState]) -> tuple[str, str | None]:
+    """Return the encoder that a live output would get, and what is wrong with that, if anything.
+
+    codec: as set, also one for files only. present: what was found of each.
+    """
+    try:
+        choice = choose_encoder(codec, present)
+    except SinkError:
+        return codec, None  # for files, or x264 is missing, which is told of by itself
+    if codec in (AUTO, choice.name):
+        return choice.name, None
+    return choice.name, (
+        f"{choice.notes[0]}, so {choice.name} stands in. "
+        f"Install its driver, or set video.encoder.codec to {AUTO}."
+    )
+
+
+def _live_encoder(media: Media) -> str:
+    try:
+        choice = choose_encoder(AUTO, media.live_encoders)
+    except SinkError:
+        return "none"
+    return f"{choice.name}: {choice.why}"
 
 
 def _choose_model(

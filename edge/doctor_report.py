@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge.media.encoders import HARDWARE
 from edge.media.probe import Media
 from edge.probe import OPTIONAL_PACKAGES, Inference, Machine
 
@@ -79,6 +80,8 @@ class Report:
     models: tuple[ModelState, ...]
     engines: Engines
     profiles: tuple[ProfileUse, ...]
+    live_encoder: str
+    """What video.encoder.codec "auto" would take for a live output, and why."""
     problems: tuple[Problem, ...]
 
     @property
@@ -144,6 +147,12 @@ def _machine_facts(report: Report) -> list[tuple[str, str]]:
         ("PyAV", f"{media.pyav} (libavcodec {media.libraries.get('libavcodec', '?')})"),
         ("Decoders", _states(media.decoders)),
         ("Encoders", _states(media.encoders)),
+        (
+            "Hardware",
+            "; ".join(f"{name} {media.live_encoders[name]}" for name in HARDWARE),
+        ),
+        ("Live encoder", report.live_encoder),
+        ("Live decoder", f"{media.live_decoder}: {media.live_decoder_why}"),
         (
             "ONNX Runtime",
             f"{inference.onnxruntime or 'missing'} ({', '.join(inference.providers)})",

@@ -168,5 +168,8 @@ class _Gone:
     def shrink(self, width: int, height: int) -> Any:
         raise LookupError("this picture has left")
 
+    def crop(self, left: int, top: int, width: int, height: int) -> Any:
+        raise LookupError("this picture has left")
+
     def edit(self) -> Any:
         raise LookupError("this picture has left")

@@ -48,6 +48,12 @@ class Picture(Protocol):
     def shrink(self, width: int, height: int) -> ByteArray:
         """Scale and convert in one step: planar RGB of shape (3, height, width), uint8."""
 
+    def crop(self, left: int, top: int, width: int, height: int) -> ByteArray:
+        """Convert a part at full size: planar RGB of shape (3, height, width), uint8.
+
+        The part lies in the picture; left, top, width and height are even.
+        """
+
     def edit(self) -> Planes:
         """Return planes that may be written to without changing any other picture."""
 

@@ -32,8 +32,10 @@ from edge.delay import DelayLine, Judgement
 from edge.errors import SourceError
 from edge.frame import Frame, Picture
 from edge.lanes.worker import LaneEvent
+from edge.listening import ListeningFactory
 from edge.release import Releaser
 from edge.schedule import Cadence
+from edge.sound import SoundBlock
 from edge.stats import Stats
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ _TOO_LATE_S = 0.5
 """A frame this long after its due time is dropped, since the encoder cannot keep up: the delay
 must not grow."""
 _SOUND_BLOCKS = 4096
+SOUND_RATE = 48_000
+"""Hz, of all sound of a live stream."""
 _TRIM_S = 60.0
 """How often free memory is given back."""
 _WAIT_S = 0.02
@@ -118,11 +122,15 @@ class LivePipeline:
         fps: float,
         cadence: Cadence,
         delay_s: float,
+        listen: ListeningFactory | None = None,
+        mouths: bool = False,
         once: bool = False,
         on_frame: Callable[[Stats], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """connect: opens the source, raises SourceError. slate: sent while there is no signal.
+        listen: None passes sound on unheard. mouths: whether faces may be visible, so that their
+        mouths have to be hidden while private words are said.
 
         once: end with the source instead of connecting again (a file paced in real time).
         """
@@ -138,6 +146,8 @@ class LivePipeline:
         self._timeline = Timeline()
         self._changed = threading.Condition()
         self._crew = Crew(workers, self._changed, feed=live_feed, on_event=self._take_event)
+        self._listening = listen(self._changed, self._take_event) if listen else None
+        self._mouths = mouths
         self._change: tuple[Sequence[WorkerFactory], Cadence] | None = None
         self._stopping = StopFlag()
         self._ended = False
@@ -154,6 +164,8 @@ class LivePipeline:
         """Run until stopped. Raises what the sink raises."""
         intake = threading.Thread(target=self._take_in, name="intake", daemon=True)
         self._crew.start()
+        if self._listening is not None:
+            self._listening.start()
         intake.start()
         try:
             while not self._stopping.is_set() and self._write_due():
@@ -161,6 +173,8 @@ class LivePipeline:
         finally:
             self.stop()
             self._crew.stop()
+            if self._listening is not None:
+                self._listening.worker.stop()
             self.stats.seconds = time.perf_counter() - self.stats.started
             self.stats.looks = self._crew.looks
         if self._failure is not None:
@@ -229,12 +243,13 @@ class LivePipeline:
                         self._trimmed = pts
                         return_free_memory()
                 elif (placed := self._timeline.sound(item[0])) is not None:
-                    with self._changed:
-                        self._sound.append((placed, item[1]))
+                    self._take_sound(placed, item[1])
         finally:
             connection.close()
             analyst.flush(last=True)
             self._crew.pause()
+            if self._listening is not None:
+                self._listening.pause()
 
     def _apply_change(self, analyst: Analyst, pts: float) -> None:
         """Let other lanes begin with the frame of this pts, where that was asked for."""
@@ -243,6 +258,13 @@ class LivePipeline:
             workers, self._cadence = change
             analyst.change(self._cadence)
             self._crew.replace(workers, pts)
+
+    def _take_sound(self, pts: float, samples: Samples) -> None:
+        if self._listening is not None:
+            self._listening.take_live(SoundBlock(pts, samples, SOUND_RATE))
+            return
+        with self._changed:
+            self._sound.append((pts, samples))
 
     def _enqueue(self, frame: Frame) -> None:
         with self._changed:
@@ -270,9 +292,10 @@ class LivePipeline:
             if due:
                 frame = self._line.pop()
                 judgement = self._crew.judge(frame.pts, overdue=True)
+                mouths = self._mouths and self._lips_are_private(frame.pts)
         if due and frame is not None:
             self._send_sound(on_air)
-            self._send(frame, judgement, on_air)
+            self._send(frame, judgement, mouths, on_air)
         elif frame is None and self._ended and self._once:
             return False
         elif on_air > 0 and on_air - self._last_out >= self._patience_s:
@@ -282,14 +305,18 @@ class LivePipeline:
             next_due = frame.pts - on_air if frame is not None else _WAIT_S
             self._stopping.wait(max(0.001, min(_WAIT_S, next_due)))
         self._crew.check()
+        if self._listening is not None:
+            self._listening.worker.check()
         return True
 
-    def _send(self, frame: Frame, judgement: Judgement, on_air: float) -> None:
+    def _send(self, frame: Frame, judgement: Judgement, mouths: bool, on_air: float) -> None:
         stats = self.stats
         if on_air - frame.pts > _TOO_LATE_S:
             stats.frames_dropped += 1
             return
         boxes, tracks = self._crew.regions(frame.frame_id, unsure=judgement.hurried)
+        if mouths:
+            boxes, tracks = self._crew.with_mouths(frame.frame_id, boxes, tracks)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
         with stats.timed("encode"):
@@ -301,6 +328,8 @@ class LivePipeline:
         stats.frames_with_regions += bool(cleared.regions)
         self._sent(frame.pts)
         self._crew.leave(frame.pts, frame.frame_id)
+        if self._listening is not None:
+            self._listening.leave(frame.pts)
 
     def _send_slate(self, on_air: float) -> None:
         """Fill the time since the last picture with the slate, up to now."""
@@ -318,10 +347,22 @@ class LivePipeline:
         self._slated = False
         self._last_out = self.stats.pts_out = pts
         self.stats.found = self._crew.found
+        if self._listening is not None:
+            self.stats.found[self._listening.worker.name] = self._listening.worker.found
         if self._on_frame is not None:
             self._on_frame(self.stats)
 
+    def _lips_are_private(self, pts: float) -> bool:
+        return self._listening is not None and self._listening.mouths(pts, overdue=True) is True
+
     def _send_sound(self, on_air: float) -> None:
+        if self._listening is not None:
+            with self._changed:
+                cleared = self._listening.due(on_air)
+            for one in cleared:
+                self._sink.write_sound(one.samples, one.pts)
+                self.stats.count_sound(one)
+            return
         while True:
             with self._changed:
                 if not self._sound or self._sound[0][0] > on_air:

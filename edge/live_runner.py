@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from edge.build import cadence, prepare_process, releaser, video_settings, workers
+from edge.build import cadence, prepare_process, releaser, video_settings
 from edge.clockwork import Backoff
 from edge.config import Settings
 from edge.errors import SourceError
 from edge.frame import Frame
 from edge.lane_models import LaneModels
+from edge.lane_workers import lane_workers
+from edge.listen_build import listening, mouths
 from edge.live import LivePipeline, Samples, StopFlag
 from edge.media.address import Address
 from edge.media.live import LiveConnection
@@ -133,7 +135,7 @@ class LiveRun:
         assert self._first is not None
         info, settings = self._first.info, self._settings
         self._info = info
-        keep_sound = settings.audio.without_lane != "drop"
+        keep_sound = self._models.speech is not None or settings.audio.without_lane != "drop"
         try:
             self.sink = LiveSink(
                 [o if o.is_live or o.kind == "hls-folder" else Path(o.url) for o in self._outputs],
@@ -141,6 +143,7 @@ class LiveRun:
                 video_settings(settings),
                 has_sound=keep_sound and info.sound is not None,
                 overwrite=self._options.overwrite,
+                on_event=self._note,
             )
             self._pipeline = self._make_pipeline(self.sink, info, keep_sound=keep_sound)
             if self._stopping.is_set():
@@ -162,9 +165,13 @@ class LiveRun:
             return  # it begins with the new ones
         if _without_blur(before) != _without_blur(settings):
             pipeline.change(
-                workers(_patient(settings), models, info.width, info.height), cadence(settings)
+                lane_workers(_patient(settings), models, info.width, info.height), cadence(settings)
             )
         pipeline.change_releaser(self._releaser(info))
+
+    def _note(self, text: str) -> None:
+        if self._pipeline is not None:
+            self._pipeline.stats.note(text)
 
     def _releaser(self, info: StreamInfo) -> Releaser:
         return releaser(
@@ -176,13 +183,15 @@ class LiveRun:
         return LivePipeline(
             lambda: _Adapter(self._next(), info, keep_sound=keep_sound),
             sink,
-            workers(_patient(settings), self._models, info.width, info.height),
+            lane_workers(_patient(settings), self._models, info.width, info.height),
             self._releaser(info),
             slate=make_slate(info),
             size=(info.width, info.height),
             fps=float(info.fps),
             cadence=cadence(settings),
-            delay_s=settings.delay.seconds,
+            delay_s=settings.delay_s,
+            listen=listening(settings, self._models, live=True) if info.sound is not None else None,
+            mouths=mouths(settings, self._models),
             once=not self._source.is_live and not self._options.loop,
             on_frame=self._on_frame,
         )

@@ -8,6 +8,9 @@ Three threads, with everything between them bounded:
                                                  │       ▼
     writer   (the caller's thread)               └─► release → sink
 
+Sound goes the same way beside it, where something listens: decoded by the reader, held and judged
+by listening.py, written as soon as that lets it go. Where nothing listens it passes as it is.
+
 The reader waits while the delay line is full: a file never drops a frame. The writer takes the
 oldest frame when the gate lets it go, and never before.
 """
@@ -19,6 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge.analysis import Analyst
@@ -28,9 +32,13 @@ from edge.detection import FloatArray
 from edge.feed import MAX_JOINED_FRAMES
 from edge.frame import Frame
 from edge.lanes.boxes import MAX_LOOKAHEAD_FRAMES
-from edge.lanes.worker import LaneEvent
+from edge.lanes.sound_worker import SoundWorker
+from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.listening import ListeningFactory
 from edge.release import Cleared, Releaser
 from edge.schedule import Cadence
+from edge.sound import Samples, SoundBlock
+from edge.sound_gate import ClearedSound
 from edge.stats import StageTime, Stats
 
 _log = logging.getLogger(__name__)
@@ -70,7 +78,32 @@ class Sink(Protocol):
         """Take the next picture."""
 
     def write_sound(self, sound: Any) -> None:
-        """Take the next piece of sound."""
+        """Take the next piece of sound, as the source gave it."""
+
+    def write_samples(self, samples: Samples, pts: float) -> None:
+        """Take the next judged samples, (channels, n) float32, heard from pts on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundCheck:
+    """How sound is judged. decode: the source's pieces to blocks, None flushes. make: what holds
+    and judges them. mouths: whether faces may be visible, so that their mouths have to be hidden
+    while private words are said."""
+
+    decode: Callable[[Any | None], list[SoundBlock]]
+    make: ListeningFactory
+    mouths: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Released:
+    """What may leave: judged sound, and perhaps a frame with the unjudged sound before it."""
+
+    heard: list[ClearedSound]
+    frame: Frame | None = None
+    judgement: Judgement | None = None
+    mouths: bool = False
+    sound: list[Sound] = field(default_factory=list)
 
 
 class Pipeline:
@@ -86,16 +119,19 @@ class Pipeline:
         size: tuple[int, int],
         cadence: Cadence,
         delay_s: float,
+        max_frames: int = MAX_LINE_FRAMES,
+        sound: SoundCheck | None = None,
         on_frame: Callable[[Stats], None] | None = None,
         on_look: Callable[[Frame, FloatArray, Sequence[int]], None] | None = None,
     ) -> None:
-        """on_frame: called after every frame that left. on_look: called with every frame before
-        it is redacted, and its boxes; for debugging."""
+        """max_frames: in the delay line at most. sound: None passes sound on unheard. on_frame:
+        called after every frame that left. on_look: called with every frame before it is
+        redacted, and its boxes; for debugging."""
         self._source, self._sink, self._releaser = source, sink, releaser
         self._abandoned = False
         # The settings leave a sampling interval between what a verdict needs and the delay.
         refill_s = min(delay_s / 8, _REFILL_INTERVALS / cadence.target_fps)
-        self._line: DelayLine[Frame] = DelayLine(delay_s, MAX_LINE_FRAMES, refill_s)
+        self._line: DelayLine[Frame] = DelayLine(delay_s, max_frames, refill_s)
         self._sound: deque[Sound] = deque()
         self._on_frame = on_frame
         self._on_look = on_look
@@ -108,6 +144,8 @@ class Pipeline:
             on_event=self._take_event,
         )
         self._room = threading.Condition(lock)
+        self._check = sound
+        self._listening = sound.make(self._changed, self._take_event) if sound else None
         self._reading = True
         self._stopping = False
         self._failure: BaseException | None = None
@@ -120,18 +158,25 @@ class Pipeline:
         """Run to the end of the source, or until stopped. Raises what the source or sink raise."""
         reader = threading.Thread(target=self._read, name="reader", daemon=True)
         self._crew.start()
+        if self._listening is not None:
+            self._listening.start()
         reader.start()
         try:
             while (released := self._next()) is not None:
-                frame, judgement, sound = released
-                self._write(frame, judgement, sound)
+                self._write_samples(released.heard)
+                if released.frame is not None:
+                    self._write(released)
             if not self._stopping and self._failure is None:
                 for item in self._sound:
                     self._sink.write_sound(item)
         finally:
             self.abandon()  # after an error the reader may wait for room in the delay line
-            self._crew.stop()
-            for worker in self._crew.workers:
+            workers: list[LaneWorker | SoundWorker] = [*self._crew.workers]
+            if self._listening is not None:
+                workers.append(self._listening.worker)
+            for worker in workers:
+                worker.stop()
+            for worker in workers:
                 worker.join(_LEAVE_S)
             reader.join()
             self._close_books()
@@ -156,6 +201,8 @@ class Pipeline:
             self._failure = error
         finally:
             self._crew.end()
+            if self._listening is not None:
+                self._listening.end(lambda: self._abandoned)
             with self._changed:
                 self._reading = False
                 self._changed.notify_all()
@@ -169,10 +216,22 @@ class Pipeline:
                 break
             if isinstance(item, Frame):
                 self._analyst.take(item)
+            elif self._check is not None:
+                self._listen(item)
             else:
                 with self._changed:
                     self._sound.append(item)
         self._analyst.flush(last=True)
+        self._listen(None)
+
+    def _listen(self, item: Any | None) -> None:
+        """Decode a piece of sound and hand it on; None: that was all."""
+        if self._check is None or self._listening is None:
+            return
+        with self.stats.timed("decode sound"):
+            blocks = self._check.decode(item)
+        for block in blocks:
+            self._listening.take(block, lambda: self._abandoned)
 
     def _enqueue(self, frame: Frame) -> None:
         with self._changed:
@@ -193,23 +252,42 @@ class Pipeline:
 
     # -- writer ------------------------------------------------------------------------------
 
-    def _next(self) -> tuple[Frame, Judgement, list[Sound]] | None:
-        """Wait for the oldest frame's verdict. Return it with the sound that goes before it."""
+    def _next(self) -> _Released | None:
+        """Wait for what may leave: the oldest frame with the sound before it, or judged sound."""
+        listening = self._listening
         while True:
             with self._changed:
-                frame = self._line.oldest()
-                if self._abandoned or (frame is None and not self._reading):
+                if self._abandoned:
                     return None
-                if frame is not None:
-                    judgement = self._crew.judge(frame.pts)
-                    if judgement.verdict is not Verdict.WAIT:
-                        self._line.pop()
-                        sound = self._sound_until(frame.pts)
-                        if self._line.roomy:
-                            self._room.notify()
-                        return frame, judgement, sound
+                heard = listening.release() if listening is not None else []
+                frame = self._line.oldest()
+                if frame is not None and (verdict := self._verdict(frame)) is not None:
+                    judgement, mouths = verdict
+                    self._line.pop()
+                    sound = self._sound_until(frame.pts)
+                    if self._line.roomy:
+                        self._room.notify()
+                    return _Released(heard, frame, judgement, mouths, sound)
+                if heard:
+                    return _Released(heard)
+                waiting = listening is not None and listening.waiting
+                if frame is None and not self._reading and not waiting:
+                    return None
                 self._changed.wait(_WAIT_S)
             self._crew.check()
+            if listening is not None:
+                listening.worker.check()
+
+    def _verdict(self, frame: Frame) -> tuple[Judgement, bool] | None:
+        """Return how a frame leaves and whether mouths are hidden in it, or None: it waits."""
+        judgement = self._crew.judge(frame.pts)
+        if judgement.verdict is Verdict.WAIT:
+            return None
+        if self._listening is None or self._check is None or not self._check.mouths:
+            return judgement, False
+        # With the line full no more sound is read: what is said is not going to be known.
+        mouths = self._listening.mouths(frame.pts, overdue=self._line.full)
+        return None if mouths is None else (judgement, mouths)
 
     def _sound_until(self, pts: float) -> list[Sound]:
         due = []
@@ -217,20 +295,32 @@ class Pipeline:
             due.append(self._sound.popleft())
         return due
 
-    def _write(self, frame: Frame, judgement: Judgement, sound: list[Sound]) -> None:
-        stats = self.stats
+    def _write_samples(self, heard: Sequence[ClearedSound]) -> None:
+        for one in heard:
+            with self.stats.timed("encode sound"):
+                self._sink.write_samples(one.samples, one.pts)
+            self.stats.count_sound(one)
+
+    def _write(self, released: _Released) -> None:
+        frame, judgement, stats = released.frame, released.judgement, self.stats
+        assert frame is not None
+        assert judgement is not None
         boxes, tracks = self._crew.regions(frame.frame_id)
+        if released.mouths:
+            boxes, tracks = self._crew.with_mouths(frame.frame_id, boxes, tracks)
         if self._on_look is not None:
             self._on_look(frame, boxes, tracks)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
         with stats.timed("encode"):
-            for item in sound:
+            for item in released.sound:
                 self._sink.write_sound(item)
             self._sink.write_frame(cleared.picture, cleared.ticks)
         self._count(frame, judgement, cleared)
         if frame.frame_id % _FORGET_EVERY == 0:
             self._crew.leave(frame.pts, frame.frame_id)
+            if self._listening is not None:
+                self._listening.leave(frame.pts)
         if self._on_frame is not None:
             self._on_frame(stats)
 
@@ -244,7 +334,14 @@ class Pipeline:
         stats.regions += cleared.regions
         stats.frames_with_regions += bool(cleared.regions)
         stats.pts_out = frame.pts
-        stats.found = self._crew.found
+        stats.found = self._found
+
+    @property
+    def _found(self) -> dict[str, int]:
+        found = self._crew.found
+        if self._listening is not None:
+            found[self._listening.worker.name] = self._listening.worker.found
+        return found
 
     def _close_books(self) -> None:
         stats = self.stats
@@ -254,4 +351,7 @@ class Pipeline:
                 worker.gaps, worker.busy_s, worker.cpu_s
             )
         stats.looks = self._crew.looks
-        stats.found = self._crew.found
+        if self._listening is not None:
+            ear = self._listening.worker
+            stats.stages[f"listen: {ear.name}"] = StageTime(ear.tasks, ear.busy_s, ear.cpu_s)
+        stats.found = self._found

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 
-from edge.build import cadence, prepare_process, releaser, video_settings, workers
+from edge.build import cadence, prepare_process, releaser, video_settings
 from edge.config import Settings
 from edge.detection import FloatArray
 from edge.errors import ExitCode, SinkError
 from edge.frame import Frame
 from edge.lane_models import LaneModels
+from edge.lane_workers import lane_workers
+from edge.listen_build import listening, mouths, speech_settings
 from edge.media.codecs import AudioPolicy
 from edge.media.sink import FileSink
+from edge.media.sound import SoundDecoder, plain_layout
 from edge.media.source import FileSource
-from edge.pipeline import Pipeline
+from edge.media.streams import SoundPacket
+from edge.pipeline import MAX_LINE_FRAMES, Pipeline, SoundCheck
 from edge.release import draw_boxes
+from edge.sound import SoundBlock
 from edge.stats import Stats
+
+_SPARE_S: Final = 2.0
+"""Pictures held beside what waits for words: a file's sound may lie behind its pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Summary:
         """What the command returns: the first of these that holds."""
         if not self.complete:
             return ExitCode.INTERRUPTED
-        if self.stats.frames_masked:
+        if self.stats.frames_masked or self.stats.muted_s:
             return ExitCode.MASKED
         return ExitCode.DAMAGED if self.damaged else ExitCode.OK
 
@@ -85,6 +95,7 @@ class Run:
         options = options or RunOptions()
         prepare_process()
         self._models = models
+        self._decoder: SoundDecoder | None = None
         self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
         self.source = FileSource(source)
         try:
@@ -92,7 +103,7 @@ class Run:
                 output,
                 self.source.info,
                 video_settings(settings),
-                AudioPolicy.DROP if settings.audio.without_lane == "drop" else AudioPolicy.KEEP,
+                self._sound_policy(settings),
                 overwrite=options.overwrite,
             )
         except BaseException:
@@ -113,17 +124,35 @@ class Run:
         on_frame: Callable[[Stats], None] | None,
     ) -> Pipeline:
         info = self.source.info
+        check = self._sound_check(settings)
+        wait_s = speech_settings(settings, live=False).lag_s if check and check.mouths else 0.0
         return Pipeline(
             self.source,
             self._sink,
-            workers(settings, self._models, info.width, info.height),
+            lane_workers(settings, self._models, info.width, info.height),
             releaser(settings, info.width, info.height, show_boxes=options.show_boxes),
             size=(info.width, info.height),
             cadence=cadence(settings),
-            delay_s=settings.delay.seconds,
+            delay_s=max(settings.picture_delay_s, wait_s + _SPARE_S),
+            max_frames=max(MAX_LINE_FRAMES, math.ceil(float(info.fps) * (wait_s + _SPARE_S))),
+            sound=check,
             on_frame=on_frame,
             on_look=self._debug.save if self._debug else None,
         )
+
+    def _sound_policy(self, settings: Settings) -> AudioPolicy:
+        if self._models.speech is not None:
+            return AudioPolicy.SAMPLES
+        drop = settings.audio.without_lane == "drop"
+        return AudioPolicy.DROP if drop else AudioPolicy.KEEP
+
+    def _sound_check(self, settings: Settings) -> SoundCheck | None:
+        sound = self.source.info.sound
+        make = listening(settings, self._models, live=False)
+        if sound is None or make is None:
+            return None
+        self._decoder = SoundDecoder(sound, rate=sound.rate, layout=plain_layout(sound))
+        return SoundCheck(partial(_blocks, self._decoder), make, mouths(settings, self._models))
 
     def stop(self) -> None:
         """End early, with a playable file. A second call drops what still waits for a verdict."""
@@ -158,9 +187,9 @@ class Run:
             warn(note)
         if self._models.face is None:
             warn("faces are visible (video.models.face.enabled is false)")
-        if self._sink.sound != "none":
-            warn("sound was passed on unheard: this version does not listen for private words "
-                 "(audio.without_lane: drop removes it)")  # fmt: skip
+        if self._sink.sound != "none" and self._models.speech is None:
+            warn("sound was passed on unheard (audio.enabled listens for private words, "
+                 "audio.without_lane: drop removes it)")  # fmt: skip
         if not summary.complete:
             return
         if source.damage or source.concealed:
@@ -170,9 +199,14 @@ class Run:
         if source.truncated:
             summary.damaged = True
             warn("the source ends before the length that it announces: it was cut off")
-        if self._sink.sound_damage:
+        sound_damage = self._sink.sound_damage + (self._decoder.damage if self._decoder else 0)
+        if sound_damage:
             summary.damaged = True
-            warn(f"{self._sink.sound_damage} packets of sound could not be decoded")
+            warn(f"{sound_damage} packets of sound could not be decoded")
+
+
+def _blocks(decoder: SoundDecoder, item: SoundPacket | None) -> list[SoundBlock]:
+    return [SoundBlock(pts, samples, decoder.rate) for pts, samples in decoder.decode(item)]
 
 
 class DebugFrames:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 MAX_STRETCHES = 1000
 """Stretches that are listed; later ones are only counted, as a stream may run for months."""
@@ -36,6 +36,18 @@ class Stretch:
     lanes: tuple[str, ...]
 
 
+class Sound(Protocol):
+    """Sound that left, and how much of it was hidden or silenced."""
+
+    @property
+    def spoken_s(self) -> float:
+        """Seconds in which private words were hidden."""
+
+    @property
+    def muted_s(self) -> float:
+        """Seconds that were silenced unjudged."""
+
+
 @dataclass(slots=True)
 class Stats:
     """Counters of one stream. Each field is written by one thread only."""
@@ -54,6 +66,10 @@ class Stats:
     reasons: list[str] = field(default_factory=list)
     """Why gates closed, one line each, repetitions left out."""
     stages: dict[str, StageTime] = field(default_factory=dict)
+    spoken_s: float = 0.0
+    """Seconds of sound in which private words were made inaudible."""
+    muted_s: float = 0.0
+    """Seconds of sound that left silent since nobody could judge them."""
     frames_dropped: int = 0
     """Live: frames that were read and never left, for want of time."""
     slates: int = 0
@@ -88,6 +104,11 @@ class Stats:
         elif len(self.stretches) < MAX_STRETCHES:
             self.stretches.append(Stretch(pts, pts, 1, lanes))
             del self.stretches[:-_KEPT]
+
+    def count_sound(self, sound: Sound) -> None:
+        """Note sound that left."""
+        self.spoken_s += sound.spoken_s
+        self.muted_s += sound.muted_s
 
     def note(self, reason: str) -> None:
         """Remember why a gate closed."""

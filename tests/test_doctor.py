@@ -16,8 +16,9 @@ from edge import probe
 from edge.catalogue import load_catalogue
 from edge.config import FaceModel, Models, Settings, Video, VideoModels
 from edge.config_io import load_config
-from edge.doctor import Report, collect, load_profiles, render
+from edge.doctor import Report, collect, encoder_use, load_profiles, render
 from edge.errors import ConfigError
+from edge.media.encoders import HARDWARE, PREFERENCE, EncoderState
 from edge.media.probe import probe_media
 from edge.model_store import ModelStore
 from tests.support import shared_file
@@ -68,7 +69,8 @@ def test_profiles_show_what_they_set(here: Report) -> None:
         assert use.target_fps == settings.scheduler.target_fps
         assert settings.blur.type in use.effect
     streaming = next(use for use in here.profiles if use.profile == "streaming")
-    assert streaming.encoder == "libx264 veryfast 4 Mbit/s"
+    hardware = {f"{name} 4 Mbit/s" for name in HARDWARE}
+    assert streaming.encoder in {"libx264 veryfast 4 Mbit/s", *hardware}
 
 
 def test_codecs_of_the_wheel() -> None:
@@ -76,8 +78,38 @@ def test_codecs_of_the_wheel() -> None:
     assert media.encoders["libx264"] == media.encoders["aac"] == "works"
     assert media.decoders["h264"] == media.decoders["hevc"] == "works"
     assert set(media.encoders.values()) <= {"works", "does not open here", "missing"}
+    assert list(media.live_encoders) == list(PREFERENCE)
+    assert str(media.live_encoders["libx264"]) == "works"
     assert ".mp4" in media.containers
     assert media.libraries["libavcodec"].count(".") == 2
+
+
+def test_hardware_codecs_are_shown_with_what_keeps_them_from_use(here: Report) -> None:
+    words = " ".join(shown(here, width=300).split())
+    for name, state in here.media.live_encoders.items():
+        assert name in words
+        assert state.state == "works" or f"{name} {state}" in words
+    best = next(name for name, s in here.media.live_encoders.items() if s.state == "works")
+    assert here.live_encoder.startswith(f"{best}: ")
+    assert f"Live encoder {here.live_encoder}" in words
+    assert f"Live decoder {here.media.live_decoder}: {here.media.live_decoder_why}" in words
+
+
+def test_an_encoder_that_does_not_work_is_a_problem_only_where_it_was_asked_for() -> None:
+    present = {
+        "h264_nvenc": EncoderState("does not open here", "Cannot load libcuda.so.1"),
+        "libx264": EncoderState("works"),
+    }
+    assert encoder_use("auto", present) == ("libx264", None)
+    assert encoder_use("libx264", present) == ("libx264", None)
+    assert encoder_use("libx265", present) == ("libx265", None)
+    name, trouble = encoder_use("h264_nvenc", present)
+    assert name == "libx264"
+    assert trouble == (
+        "h264_nvenc does not open here (Cannot load libcuda.so.1), so libx264 stands in. "
+        "Install its driver, or set video.encoder.codec to auto."
+    )
+    assert encoder_use("auto", {**present, "h264_nvenc": EncoderState("works")})[0] == "h264_nvenc"
 
 
 def test_shown_text_fits_a_terminal_and_has_all_sections(here: Report) -> None:

@@ -189,7 +189,7 @@ class Stream:
                     lanes=plan.models,
                     outputs=",".join(map(str, spec.outputs)),
                 )
-                self.pulse.expect(spec.settings.delay.seconds + _BEGIN_S)
+                self.pulse.expect(spec.settings.delay_s + _BEGIN_S)
                 self._executing = True
                 stats = run.execute()
                 reporter.report(stats)

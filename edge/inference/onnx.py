@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +15,20 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from edge.errors import InferenceError, ModelError
-from edge.inference.engine import Tensors
+from edge.inference.engine import Tensors, TensorSpec
 
 _LOG_FATAL = 4
 """ONNX Runtime's severity: its warnings are about graph details that a user cannot act on, and
 its errors come back as exceptions."""
+_DTYPES = {
+    f"tensor({theirs})": np.dtype(ours)
+    for theirs, ours in (
+        ("float", "f4"), ("float16", "f2"), ("double", "f8"), ("bool", "?"),
+        ("int8", "i1"), ("int16", "i2"), ("int32", "i4"), ("int64", "i8"),
+        ("uint8", "u1"), ("uint16", "u2"), ("uint32", "u4"), ("uint64", "u8"),
+    )
+}  # fmt: skip
+"""ONNX Runtime's names of tensor types."""
 
 
 class OnnxEngine:
@@ -45,21 +57,40 @@ class OnnxEngine:
                 f"({_first_line(error)}). Use another file, or fetch a model of the catalogue "
                 f"again: privaedge models fetch NAME --force"
             ) from error
-        self._name = name
-        self.inputs = tuple(i.name for i in self._session.get_inputs())
-        self.outputs = tuple(o.name for o in self._session.get_outputs())
+        self.name = name
+        self.input_specs = _specs(self._session.get_inputs())
+        self.output_specs = _specs(self._session.get_outputs())
+        self.inputs = tuple(spec.name for spec in self.input_specs)
+        self.outputs = tuple(spec.name for spec in self.output_specs)
+        stated = self._session.get_modelmeta().custom_metadata_map
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(stated))
 
     def run(self, feeds: Tensors) -> Tensors:
         """Run once. Raises InferenceError when it fails or an output is not finite."""
         try:
             values = self._session.run(self.outputs, dict(feeds))
         except Exception as error:
-            raise InferenceError(f"model {self._name} failed: {_first_line(error)}") from error
+            raise InferenceError(f"model {self.name} failed: {_first_line(error)}") from error
         results = dict(zip(self.outputs, values, strict=True))
         for key, value in results.items():
             if not np.isfinite(value).all():
-                raise InferenceError(f"model {self._name} gave NaN or infinity in output {key}")
+                raise InferenceError(f"model {self.name} gave NaN or infinity in output {key}")
         return results
+
+
+def _specs(arguments: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    """Read ONNX Runtime's NodeArg; a free axis is there a name, None or a negative number."""
+    return tuple(
+        TensorSpec(
+            argument.name,
+            _DTYPES.get(argument.type),
+            tuple(
+                side if isinstance(side, int) and side >= 0 else None
+                for side in argument.shape or ()
+            ),
+        )
+        for argument in arguments
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -146,6 +146,10 @@ class BoxLane:
         """Boxes to hide, and the track that each is of."""
         return self._tracker.regions(frame_id, unsure=unsure)
 
+    def spared(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Nothing that is seen stays visible."""
+        return np.zeros((0, 4), np.float32), []
+
     def forget(self, before: int) -> None:
         """Frames before this one have left."""
         # Carrying boxes back needs no motion of frames that are gone, but joining a track over

@@ -87,6 +87,9 @@ class Lane(Protocol, Generic[E]):
         unsure: those too that a later look would have to confirm.
         """
 
+    def spared(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Boxes of what is seen in a frame and stays visible, as `regions` gives the others."""
+
     def forget(self, before: int) -> None:
         """Frames before this frame_id have left."""
 

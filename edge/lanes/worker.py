@@ -180,6 +180,11 @@ class LaneWorker:
         with self._changed:
             return self._lane.regions(frame_id, unsure=unsure)
 
+    def spared(self, frame_id: int) -> tuple[FloatArray, list[int]]:
+        """Things that the lane sees in a frame and leaves visible; only faces may be."""
+        with self._changed:
+            return self._lane.spared(frame_id)
+
     def forget(self, before: int) -> None:
         """Frames before this frame_id have left."""
         with self._changed:

@@ -11,6 +11,8 @@ import av
 
 from edge.errors import SinkError
 
+DEFAULT_ENCODER = "libx264"
+
 
 class AudioPolicy(enum.StrEnum):
     """What becomes of the sound."""
@@ -29,8 +31,9 @@ class AudioPolicy(enum.StrEnum):
 class VideoSettings:
     """Settings of the picture's encoder."""
 
-    codec: str = "libx264"
-    """FFmpeg's name of the encoder; .webm always takes libvpx-vp9."""
+    codec: str = DEFAULT_ENCODER
+    """Name of the encoder; "auto": for live output the best that works here (encoders.py), for a
+    file libx264. .webm always takes libvpx-vp9."""
     preset: str = "veryfast"
     """x264's and x265's speed preset."""
     crf: int | None = 20
@@ -77,6 +80,35 @@ CONTAINERS: dict[str, ContainerFormat] = {
     ".webm": ContainerFormat("webm", frozenset({"opus"}), "libopus", "libvpx-vp9"),
 }
 # AVI is not among them: it knows one fixed frame rate and would repeat or shift frames.
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFormat:
+    """One kind of output file: its muxer, encoder, and bits per second and channel (0: lossless).
+
+    rate: the only one that the encoder takes; None for any.
+    """
+
+    muxer: str
+    encoder: str
+    bitrate: int = 0
+    rate: int | None = None
+
+
+SOUND_FORMATS: dict[str, SoundFormat] = {
+    ".wav": SoundFormat("wav", "pcm_s16le"),
+    ".flac": SoundFormat("flac", "flac"),
+    ".m4a": SoundFormat("ipod", "aac", 96_000),
+    ".mp3": SoundFormat("mp3", "libmp3lame", 96_000),
+    ".opus": SoundFormat("opus", "libopus", 96_000, 48_000),
+    ".ogg": SoundFormat("ogg", "libopus", 96_000, 48_000),
+    ".mka": SoundFormat("matroska", "flac"),
+}
+
+
+def is_sound_file(path: str | Path) -> bool:
+    """Whether a name is one of an output that holds sound only."""
+    return Path(path).suffix.lower() in SOUND_FORMATS
 
 
 def container_for(path: Path) -> ContainerFormat:
@@ -135,7 +167,9 @@ ENCODERS: dict[str, EncoderFamily] = {
 
 def encoder_for(settings: VideoSettings, container: ContainerFormat) -> str:
     """Choose the picture's encoder. Raises SinkError where it is unknown or not in this FFmpeg."""
-    name = container.video_encoder or settings.codec
+    # A file comes out the same on every machine: hardware is for live output only.
+    wanted = DEFAULT_ENCODER if settings.codec == "auto" else settings.codec
+    name = container.video_encoder or wanted
     if name not in ENCODERS:
         raise SinkError(f"Video codec {name} is not supported. Use one of {' '.join(ENCODERS)}.")
     if not has_encoder(name):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -49,10 +50,16 @@ class FifoConnection:
     """
 
     def __init__(
-        self, url: str, muxer: str, options: dict[str, str], encoder: LiveEncoder, base: int
+        self,
+        url: str,
+        muxer: str,
+        options: dict[str, str],
+        encoder: LiveEncoder,
+        first: EncodedPacket,
     ) -> None:
-        """base: what is time 0 on this connection, in TICKs."""
-        self._base = base
+        """first: what will be written first; its decoding time is 0 on this connection."""
+        self._base = first.dts
+        self._epoch = first.epoch
         self._written = 0
         self._container: OutputContainer = av.open(
             url,
@@ -68,7 +75,7 @@ class FifoConnection:
             },
         )
         self._streams: dict[bool, Stream] = {
-            True: self._container.add_stream_from_template(encoder.video),
+            True: self._container.add_stream_from_template(encoder.template(first.epoch)),
             False: self._container.add_stream_from_template(encoder.sound),
         }
         self._last = dict.fromkeys(self._streams, -1)
@@ -91,6 +98,12 @@ class FifoConnection:
         made.pts, made.dts = packet.pts - self._base, packet.dts - self._base
         made.duration = packet.duration
         made.is_keyframe = packet.is_key or not packet.is_video
+        if packet.is_key and packet.epoch != self._epoch:
+            # FLV announces the header of an encoder that took over in a message of its own.
+            stream = self._streams[True]
+            [made] = BitStreamFilterContext("extract_extradata", stream).filter(made)
+            made.time_base = TICK
+            self._epoch = packet.epoch
         made.stream = self._streams[packet.is_video]
         self._container.mux(made)
         self._written += 1

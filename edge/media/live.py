@@ -129,6 +129,7 @@ class LiveConnection(StreamReader):
             container = self._connect(address.url, timeouts, options, _CONTAINERS.get(address.kind))
         try:
             self._choose(container, "SLICE")
+            self._use_hardware()
             if self._card is not None:
                 self._sound_info, _ = choose_sound(self._card.streams)
                 self._audio = self._sound_info.stream if self._sound_info is not None else None
@@ -232,6 +233,7 @@ class LiveConnection(StreamReader):
         if self._guard.acquire(blocking=False):
             try:
                 self._demuxer = None
+                self._release_hardware()
                 self._container.close()
                 if self._card is not None:
                     self._card.close()

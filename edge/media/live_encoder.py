@@ -2,147 +2,153 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import Any, Protocol, cast
+from typing import Any, Final, NamedTuple
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
 from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
-from av.video.stream import VideoStream
 
 from edge.errors import SinkError
-from edge.media.codecs import ENCODERS, VideoSettings, has_encoder
+from edge.media.codecs import VideoSettings, has_encoder
+from edge.media.encoder_probe import probe_encoders
+from edge.media.encoders import (
+    SOFTWARE,
+    EncoderChoice,
+    EncoderSetup,
+    EncoderState,
+    PictureInfo,
+    candidates,
+    choose_encoder,
+    default_bitrate,
+    encoder_setup,
+)
 from edge.media.live_packets import TICKS_PER_S, EncodedPacket
 from edge.media.live_sound import CHANNELS, RATE, Samples
-from edge.media.normalise import ColourTags
 from edge.media.picture import HostPicture
+from edge.media.picture_encoder import (
+    VIDEO_CLOCK,
+    EncoderFailed,
+    PictureEncoder,
+    open_picture_encoder,
+)
 
-VIDEO_CLOCK = 90_000
-"""Ticks per second of the pictures' timestamps, as in MPEG-TS and RTP."""
+__all__ = ["SOUND_BITS", "VIDEO_CLOCK", "LiveEncoder", "PictureInfo", "default_bitrate"]
+
+_log = logging.getLogger(__name__)
+
 SOUND_BITS = 128_000
 """Bits per second of AAC: what YouTube and Twitch ask for with stereo."""
-_ENCODER = "libx264"
-_BITS_PER_PIXEL = 0.1
-"""At 30 fps: 2.8 Mbit/s at 720p, 6.2 at 1080p, in the middle of what ingests recommend."""
-_RATE_EXPONENT = 0.585
-"""Twice the frame rate costs 1.5 times the bits, as in the tables of the same ingests."""
-_LEAST_BITS, _MOST_BITS = 300_000, 20_000_000
-_LOOKAHEAD_S = 1 / 3
-_MOST_THREADS = 8
-"""Each thread of x264 adds one frame of latency."""
+_MOST_INSIDE: Final = 32
+"""Pictures that hardware may hold back; x264, which may hold more, never fails that way."""
+
+Opener = Callable[[PictureInfo, EncoderSetup], PictureEncoder]
+Probe = Callable[[Iterable[str]], dict[str, EncoderState]]
 
 
-class PictureInfo(Protocol):
-    """What has to be known of the pictures; edge.media.source.SourceInfo has it."""
+class _Given(NamedTuple):
+    """A frame as an encoder was given it. The slate's frame is given again and again, so that
+    its times are kept apart from it."""
 
-    @property
-    def width(self) -> int:
-        """Pixels, even."""
-
-    @property
-    def height(self) -> int:
-        """Pixels, even."""
-
-    @property
-    def fps(self) -> Fraction:
-        """Average frame rate."""
-
-    @property
-    def pixel_format(self) -> str:
-        """yuv420p, yuvj420p or nv12."""
-
-    @property
-    def sample_aspect(self) -> Fraction:
-        """Width of one pixel over its height."""
-
-    @property
-    def colour(self) -> ColourTags:
-        """Range, primaries, transfer and matrix."""
-
-
-def default_bitrate(width: int, height: int, fps: Fraction) -> int:
-    """Bits per second for pictures of that size and rate, where none were asked for."""
-    rate: float = (float(fps) / 30) ** _RATE_EXPONENT
-    bits = _BITS_PER_PIXEL * width * height * 30 * rate
-    return int(round(min(max(bits, _LEAST_BITS), _MOST_BITS), -3))
+    frame: av.VideoFrame
+    ticks: int
+    key: bool
 
 
 class LiveEncoder:
-    """Pictures and sound in, packets out; also the template for the streams of every output."""
+    """Pictures and sound in, packets out; also the template for the streams of every output.
 
-    def __init__(self, info: PictureInfo, settings: VideoSettings, *, steady: bool) -> None:
-        """Open both encoders. Raises SinkError.
+    Hardware that fails amid the stream is replaced by x264 at once: no picture is lost, times go
+    on, and the new encoder begins with a keyframe. Packets tell by their `epoch` from which
+    encoder they are. Hardware is not tried again before the next stream.
+    """
 
-        steady: hold the bit rate as ingests want it, instead of the quality: VBV of one second
-        with the average as its maximum. Nothing is stuffed: a still picture needs less.
+    def __init__(
+        self,
+        info: PictureInfo,
+        settings: VideoSettings,
+        *,
+        steady: bool,
+        on_event: Callable[[str], None] | None = None,
+        probe: Probe = probe_encoders,
+        opener: Opener = open_picture_encoder,
+    ) -> None:
+        """Choose and open the encoders. Raises SinkError.
+
+        settings.codec: "auto" or an encoder's name; x264 stands in for hardware that does not
+        work. steady: hold the bit rate as ingests want it, instead of the quality: VBV of one
+        second with the average as its maximum. Nothing is stuffed: a still picture needs less.
+        on_event: told, in a sentence without secrets, when an encoder had to be replaced.
         """
-        if settings.codec != _ENCODER or not has_encoder(_ENCODER):
-            raise SinkError(
-                f"Live output is encoded with {_ENCODER} only, not {settings.codec}. "
-                f"Choose {_ENCODER}."
-            )
         self.info = info
-        if steady and settings.bitrate is None:
-            settings = replace(settings, bitrate=default_bitrate(info.width, info.height, info.fps))
-        self.settings = settings
+        self._wanted, self._steady, self._opener = settings, steady, opener
+        self._on_event = on_event
+        self._picture, self.choice = self._open_first(probe)
+        _log.info("encoder %s", self.choice)
+        self._templates: list[Stream] = []
+        """By epoch. Known once the encoder of that epoch gave out its first packet."""
+        self._epoch = 0
+        self._inside: deque[_Given] = deque()
+        """What hardware was given and has not given back: to be encoded anew if it fails."""
         # A container that writes nothing: PyAV copies codec parameters from a stream only.
         self._container = av.open(os.devnull, "w", format="null")
-        try:
-            self.video = self._add_video(steady)
-            self.sound = self._add_sound()
-            self._container.start_encoding()
-        except (av.FFmpegError, ValueError) as error:
-            self._container.close()
-            raise SinkError(
-                f"{_ENCODER} cannot encode with these settings: {error}. "
-                f"Check preset, tune, bit rate and picture size."
-            ) from error
-        self._strip = BitStreamFilterContext(cast(str, ENCODERS[_ENCODER].strip), self.video)
+        self.sound = self._add_sound()
+        self._container.start_encoding()
         self._convert = VideoReformatter()
         self._last: int | None = None
         self._last_key: int | None = None
         self._interval = round(settings.keyframe_interval_s * VIDEO_CLOCK)
         self._half_frame = round(VIDEO_CLOCK / info.fps / 2)
 
-    def _add_video(self, steady: bool) -> VideoStream:
-        info, settings = self.info, self.settings
-        options = ENCODERS[_ENCODER].options(settings) | {
-            # Ingests cut segments at keyframes and want them at a steady pace.
-            "sc_threshold": "0",
-            "forced-idr": "1",
-            "rc-lookahead": str(max(1, min(10, round(info.fps * Fraction(_LOOKAHEAD_S))))),
-        }
-        if steady:
-            options |= {"maxrate": str(settings.bitrate), "bufsize": str(settings.bitrate)}
-        stream = cast(
-            VideoStream,
-            self._container.add_stream(
-                _ENCODER, rate=info.fps, options=options, time_base=Fraction(1, VIDEO_CLOCK)
-            ),
-        )
-        context = stream.codec_context
-        context.width, context.height = info.width, info.height
-        context.pix_fmt = info.pixel_format
-        context.sample_aspect_ratio = info.sample_aspect
-        context.color_range = ColorRange.JPEG if info.colour.full_range else ColorRange.MPEG
-        context.color_primaries = info.colour.primaries
-        context.color_trc = info.colour.transfer
-        context.colorspace = info.colour.matrix
-        # Keyframes come by the clock (encode); this is for a source faster than it says.
-        context.gop_size = max(2, round(2 * settings.keyframe_interval_s * info.fps))
-        context.thread_count = settings.threads or min(os.cpu_count() or 1, _MOST_THREADS)
-        context.flags |= Flags.global_header
-        if settings.bitrate is not None:
-            context.bit_rate = settings.bitrate
-        return stream
+    @property
+    def settings(self) -> VideoSettings:
+        """As wished, with the bit rate that is held."""
+        return self._picture.setup.settings
+
+    @property
+    def encoder(self) -> str:
+        """Name of the pictures' encoder that is at work now."""
+        return self._picture.setup.name
+
+    def template(self, epoch: int) -> Stream:
+        """Codec parameters of the pictures; for an epoch of which a packet was given out."""
+        return self._templates[epoch]
+
+    def _open_first(self, probe: Probe) -> tuple[PictureEncoder, EncoderChoice]:
+        wanted = self._wanted.codec
+        names = candidates(wanted)
+        if names == (SOFTWARE,):
+            # Opening it says more than a probe: which setting is wrong.
+            works = has_encoder(SOFTWARE)
+            present = {SOFTWARE: EncoderState("works" if works else "missing")}
+        else:
+            present = probe(names)
+        while True:
+            choice = choose_encoder(wanted, present)
+            try:
+                return self._open(choice.name), choice
+            except EncoderFailed as error:
+                if choice.name == SOFTWARE:
+                    raise SinkError(
+                        f"{SOFTWARE} cannot encode with these settings: {error}. "
+                        f"Check preset, tune, bit rate and picture size."
+                    ) from error
+                # It works, but not with pictures of this size.
+                state = EncoderState("does not open here", str(error))
+                present = {**present, choice.name: state}
+
+    def _open(self, name: str, *, relieves: bool = False) -> PictureEncoder:
+        setup = encoder_setup(name, self.info, self._wanted, steady=self._steady, relieves=relieves)
+        return self._opener(self.info, setup)
 
     def _add_sound(self) -> AudioStream:
         stream = self._container.add_stream("aac", rate=RATE)
@@ -165,24 +171,14 @@ class LiveEncoder:
                 f"a picture of {frame.width}x{frame.height} does not belong into a stream of "
                 f"{info.width}x{info.height}"
             )
-        if frame.format.name != info.pixel_format:
-            frame = self._converted(frame, picture.full_range)
-        ticks = round(time_s * VIDEO_CLOCK)
+        full_range, ticks = picture.full_range, round(time_s * VIDEO_CLOCK)
+        frame = self._converted(frame, full_range)
         if self._last is not None:
             ticks = max(ticks, self._last + 1)
         self._last = ticks
-        frame.pts, frame.time_base = ticks, Fraction(1, VIDEO_CLOCK)
         # By the clock, not by counting: a camera that slows down would stretch the interval.
         due = self._last_key is None or ticks + self._half_frame >= self._last_key + self._interval
-        frame.pict_type = PictureType.I if due else PictureType.NONE
-        if due:
-            self._last_key = ticks
-        try:
-            yield from self._packets(self.video.encode(frame))
-        except av.FFmpegError as error:
-            raise SinkError(
-                f"{_ENCODER} cannot go on: {error.strerror}. Start the stream again."
-            ) from error
+        yield from self._encode(_Given(frame, ticks, due))
 
     def encode_sound(self, block: Samples, first: int) -> Iterator[EncodedPacket]:
         """Encode (2, 1024) samples; `first`: number of the first one since the start."""
@@ -195,28 +191,92 @@ class LiveEncoder:
 
     def flush(self) -> Iterator[EncodedPacket]:
         """Yield what both encoders still hold. Nothing can be encoded afterwards."""
-        yield from self._packets(self.video.encode(None))
-        for packet in self._strip.filter(None):
-            yield _encoded(packet, is_video=True)
+        try:
+            yield from self._finish(self._picture.flush())
+        except EncoderFailed as error:
+            if self.encoder != SOFTWARE:
+                yield from self._relieve(str(error))
+                yield from self._finish(self._picture.flush())
         for sound in self.sound.encode(None):
             yield _encoded(sound, is_video=False)
 
-    def _packets(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[EncodedPacket]:
+    def close(self) -> None:
+        """Let go of the hardware. Templates stay valid."""
+        self._picture.close()
+
+    def _encode(self, given: _Given) -> Iterator[EncodedPacket]:
+        in_software = self.encoder == SOFTWARE
+        if not in_software:
+            self._inside.append(given)
+        if given.key:
+            self._last_key = given.ticks
+        frame = given.frame
+        frame.pts, frame.time_base = given.ticks, Fraction(1, VIDEO_CLOCK)
+        frame.pict_type = PictureType.I if given.key else PictureType.NONE
+        try:
+            yield from self._finish(self._picture.encode(frame))
+            if len(self._inside) > _MOST_INSIDE:
+                raise EncoderFailed(f"it holds back more than {_MOST_INSIDE} pictures")
+        except EncoderFailed as error:
+            if in_software:
+                raise SinkError(
+                    f"{SOFTWARE} cannot go on: {error}. Start the stream again."
+                ) from error
+            yield from self._relieve(str(error))
+
+    def _relieve(self, cause: str) -> Iterator[EncodedPacket]:
+        """Let x264 take over, beginning with what the failed encoder had not given back."""
+        failed = self._picture
+        said = f"encoder {failed.setup.name} failed: {cause}. {SOFTWARE} goes on in its place"
+        _log.warning("%s.", said)
+        failed.close()
+        try:
+            self._picture = self._open(SOFTWARE, relieves=True)
+        except EncoderFailed as error:
+            raise SinkError(
+                f"Encoder {failed.setup.name} failed ({cause}), and {SOFTWARE} cannot take over: "
+                f"{error}. Start the stream again."
+            ) from error
+        # Of an encoder that never gave out a packet nobody has a template.
+        self._epoch = len(self._templates)
+        if self._on_event is not None:
+            self._on_event(said)
+        waiting, self._inside = self._inside, deque()
+        self._last_key = None
+        for given in waiting:
+            frame = self._converted(given.frame, self.info.colour.full_range)
+            yield from self._encode(_Given(frame, given.ticks, given.key or given is waiting[0]))
+
+    def _finish(self, packets: Iterable[Packet[Any]]) -> Iterator[EncodedPacket]:
         for packet in packets:
-            for stripped in self._strip.filter(packet):
-                yield _encoded(stripped, is_video=True)
+            if len(self._templates) == self._epoch:
+                self._templates.append(self._picture.template)
+            assert packet.pts is not None
+            # Hardware makes no B-frames: what comes out is the oldest, or those before it are lost.
+            base = packet.time_base * VIDEO_CLOCK
+            while self._inside and self._inside[0].ticks <= round(packet.pts * base):
+                self._inside.popleft()
+            # Who began with another encoder's header finds the new one in the stream.
+            header = self._picture.header if self._epoch and packet.is_keyframe else b""
+            yield _encoded(packet, is_video=True, epoch=self._epoch, header=header)
 
     def _converted(self, frame: av.VideoFrame, full_range: bool) -> av.VideoFrame:
+        """Convert to what the encoder takes; the frame itself where it is that already."""
+        wanted = self._picture.setup.pixel_format
+        if frame.format.name == wanted:
+            return frame
         return self._convert.reformat(
             frame,
-            format=self.info.pixel_format,
+            format=wanted,
             src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG if self.info.colour.full_range else ColorRange.MPEG,
             threads=1,
         )
 
 
-def _encoded(packet: Packet[Any], *, is_video: bool) -> EncodedPacket:
+def _encoded(
+    packet: Packet[Any], *, is_video: bool, epoch: int = 0, header: bytes = b""
+) -> EncodedPacket:
     base = packet.time_base
     assert packet.pts is not None
 
@@ -226,9 +286,10 @@ def _encoded(packet: Packet[Any], *, is_video: bool) -> EncodedPacket:
     pts = ticks(packet.pts)
     return EncodedPacket(
         is_video=is_video,
-        data=bytes(packet),
+        data=header + bytes(packet),
         pts=pts,
         dts=pts if packet.dts is None else ticks(packet.dts),
         duration=ticks(packet.duration or 0),
         is_key=is_video and packet.is_keyframe,
+        epoch=epoch,
     )

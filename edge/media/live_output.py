@@ -195,7 +195,7 @@ class LiveOutput:
             first = self._queue.get(_POLL_S)
         url, path = self._target.place()
         connection = FifoConnection(
-            url, self._target.muxer, dict(self._target.options), self._encoder, first.dts
+            url, self._target.muxer, dict(self._target.options), self._encoder, first
         )
         try:
             self._path = path
@@ -222,8 +222,10 @@ class LiveOutput:
         base = first.dts
         last = base + _RENEW_FLV_AFTER_S * TICKS_PER_S if self._target.muxer == "flv" else math.inf
         while not self._abandoned.is_set():
-            if packet is not None and packet.is_key and packet.dts > last:
-                return False
+            if packet is not None and packet.is_key:
+                replaced = packet.epoch != first.epoch and self._target.has_one_header
+                if packet.dts > last or replaced:
+                    return False
             if packet is not None and packet.dts >= base:
                 self._writing_since = time.monotonic()
                 try:

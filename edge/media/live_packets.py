@@ -23,6 +23,8 @@ class EncodedPacket:
     duration: int
     is_key: bool
     """A picture that can be decoded without the ones before it. Never true for sound."""
+    epoch: int = 0
+    """Of a picture: how often the encoder had been replaced before this one was made."""
 
 
 class Interleaver:

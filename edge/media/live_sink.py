@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from edge.errors import SinkError
 from edge.media.address import Address
 from edge.media.codecs import VideoSettings
-from edge.media.live_encoder import LiveEncoder, PictureInfo, default_bitrate
+from edge.media.encoders import PictureInfo, default_bitrate
+from edge.media.live_encoder import LiveEncoder
 from edge.media.live_output import LiveOutput, OutputStatus
 from edge.media.live_packets import EncodedPacket, Interleaver
 from edge.media.live_sound import Samples, SoundTrack
@@ -48,13 +49,15 @@ class LiveSink:
         sound_lag_s: float = SOUND_LAG_S,
         overwrite: bool = False,
         ca_file: Path | None = None,
+        on_event: Callable[[str], None] | None = None,
     ) -> None:
         """Start the encoders and call all outputs, without waiting for them.
 
         has_sound: whether write_sound will be called; if not, silence never waits for it.
         sound_lag_s: how much later than its picture sound may come. overwrite: replace files that
         exist, instead of writing to the next free name. ca_file: trusted by rtmps:// instead of
-        the system's certificates. Raises SinkError for outputs and settings that cannot work;
+        the system's certificates. on_event: told when a hardware encoder failed and x264 took over,
+        by the thread that writes. Raises SinkError for outputs and settings that cannot work;
         an output that does not answer is no error, but is called again and again.
         """
         if not outputs:
@@ -69,7 +72,9 @@ class LiveSink:
         for at, target in enumerate(targets):
             if places[at] in places[:at]:
                 raise SinkError(f"{target} is given twice as an output. Leave one out.")
-        self._encoder = LiveEncoder(info, settings, steady=any(t.is_network for t in targets))
+        self._encoder = LiveEncoder(
+            info, settings, steady=any(t.is_network for t in targets), on_event=on_event
+        )
         self._lag_s = sound_lag_s if has_sound else 0.0
         self._lock = threading.Lock()
         self._interleaver = Interleaver(_LONGEST_WAIT_S)
@@ -85,6 +90,11 @@ class LiveSink:
     def info(self) -> PictureInfo:
         """What the pictures are like."""
         return self._encoder.info
+
+    @property
+    def encoder(self) -> str:
+        """Name of the pictures' encoder that is at work now."""
+        return self._encoder.encoder
 
     @property
     def bitrate(self) -> int | None:
@@ -143,6 +153,7 @@ class LiveSink:
                     self._encode_sound(self._sound.flush())
                     for packet in self._encoder.flush():
                         self._put(packet)
+                self._encoder.close()
                 for packet in self._interleaver.flush():
                     self._send(packet)
                 for output in self._outputs:

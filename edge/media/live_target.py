@@ -55,6 +55,11 @@ class Target:
         """True for one file that grows."""
         return self.path is not None and self.muxer != "hls"
 
+    @property
+    def has_one_header(self) -> bool:
+        """True where another encoder's header cannot follow amid the stream, but in a new file."""
+        return self.muxer in ("mp4", "mov", "matroska")
+
     def place(self) -> tuple[str, Path | None]:
         """Return what to open now: (address for FFmpeg, path on disk).
 

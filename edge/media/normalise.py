@@ -77,7 +77,10 @@ def orientation_of(frame: av.VideoFrame) -> Orientation | None:
     For a first frame only: a frame whose `side_data` was read is freed by the cycle collector
     alone, since PyAV's frame and container refer to each other; some 300 MB in use at 720p.
     """
-    side_data = cast(SideDataContainer, frame.side_data)
+    try:
+        side_data = cast(SideDataContainer, frame.side_data)
+    except ValueError:
+        return Orientation()  # a photograph's EXIF: FFmpeg knows this kind, PyAV does not
     if SideDataType.DISPLAYMATRIX not in side_data:
         return Orientation()
     matrix = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), np.int32)

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import SinkError
-from edge.media.codecs import container_for
+from edge.media.codecs import container_for, is_sound_file
 
 
 def check_output(path: Path, source: Path | None, *, overwrite: bool) -> None:
     """Refuse an output that could not be written at the end. Raises SinkError."""
-    container_for(path)
+    if not is_sound_file(path):
+        container_for(path)
     folder = path.parent
     if not folder.is_dir():
         raise SinkError(f"Output directory {folder} does not exist. Create it first.")

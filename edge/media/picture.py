@@ -118,6 +118,29 @@ class HostPicture:
             rgb[channel] = rows[:, :width]
         return rgb
 
+    def crop(self, left: int, top: int, width: int, height: int) -> ByteArray:
+        """Convert a part at full size: planar RGB of shape (3, height, width), uint8, full range.
+
+        The part lies in the picture; left, top, width and height are even. Raises ValueError.
+        """
+        inside = 0 <= left <= left + width <= self.width and 0 <= top <= top + height <= self.height
+        if not inside or min(width, height) < 2 or any(v % 2 for v in (left, top, width, height)):
+            raise ValueError(f"no even part of the picture: {left}, {top}, {width}x{height}")
+        part = av.VideoFrame(width, height, "yuv420p")
+        with self._lock:
+            source = plane_views(self._frame)
+            target = plane_views(part)
+            target[0][:] = source[0][top : top + height, left : left + width]
+            rows = slice(top // 2, (top + height) // 2)
+            columns = slice(left // 2, (left + width) // 2)
+            for index, plane in enumerate(target[1:]):
+                chroma = source[1][..., index] if len(source) == 2 else source[1 + index]
+                plane[:] = chroma[rows, columns]
+            part.color_range = self._frame.color_range
+            if self.full_range:
+                part.color_range = ColorRange.JPEG
+        return HostPicture(part).shrink(width, height)
+
     def edit(self) -> Planes:
         """Return planes that may be written to without changing any other picture.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 import av
 
 from edge.media.codecs import CONTAINERS, ENCODERS, has_decoder, has_encoder
+from edge.media.decoders import choose_decoder
+from edge.media.encoder_probe import probe_encoders
+from edge.media.encoders import HARDWARE, PREFERENCE, SOFTWARE, EncoderState, State
 
 _DECODERS: Final = {
     "h264": "h264",
@@ -23,12 +26,9 @@ _DECODERS: Final = {
     "aac": "aac",
     "opus": "opus",
 }
-_HARDWARE_ENCODERS: Final = ("h264_nvenc", "h264_v4l2m2m")
 _NOT_OPENED: Final = frozenset({"libx265"})
 """Prints its settings to stderr whenever it is opened; being in the build is enough for it, since
 it needs no hardware."""
-
-CodecState = Literal["works", "does not open here", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,14 @@ class Media:
 
     pyav: str
     libraries: dict[str, str]
-    decoders: dict[str, CodecState]
-    encoders: dict[str, CodecState]
+    decoders: dict[str, State]
+    encoders: dict[str, State]
+    """Those in software."""
+    live_encoders: dict[str, EncoderState]
+    """Those that a live output may use, in order of preference, with what keeps them from it."""
+    live_decoder: str
+    """What decodes H.264 and H.265 of a live source."""
+    live_decoder_why: str
     containers: tuple[str, ...]
     """Extensions that an output may have."""
 
@@ -47,19 +53,25 @@ def probe_media() -> Media:
     """Ask FFmpeg's libraries for their versions and try the codecs that matter here."""
     versions = {name: ".".join(map(str, v)) for name, v in av.library_versions.items()}
     sound = sorted({container.sound_encoder for container in CONTAINERS.values()})
+    live = probe_encoders(HARDWARE)
+    own = {name: _encoder_state(name) for name in (*ENCODERS, *sound)}
+    live_decoder, live_decoder_why = choose_decoder()
     return Media(
         pyav=av.__version__,
         libraries=dict(sorted(versions.items())),
         decoders={
             name: "works" if has_decoder(codec) else "missing" for name, codec in _DECODERS.items()
         },
-        encoders={name: _encoder_state(name) for name in (*ENCODERS, *_HARDWARE_ENCODERS, *sound)},
+        encoders=own,
+        live_encoders={name: live.get(name) or EncoderState(own[SOFTWARE]) for name in PREFERENCE},
+        live_decoder=live_decoder,
+        live_decoder_why=live_decoder_why,
         containers=tuple(e for e, c in CONTAINERS.items() if c.muxer in av.formats_available),
     )
 
 
-def _encoder_state(name: str) -> CodecState:
-    """Open an encoder at a small size: hardware ones are in the build without their hardware."""
+def _encoder_state(name: str) -> State:
+    """Open an encoder at a small size."""
     if not has_encoder(name):
         return "missing"
     if name in _NOT_OPENED:

@@ -7,7 +7,7 @@ error means.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ from av.stream import Discard, Stream
 from edge.errors import SourceError
 from edge.frame import Frame
 from edge.media.clock import SharedShift, StreamClock
+from edge.media.decoders import PictureDecoder
 from edge.media.normalise import ColourTags, Normaliser
 from edge.media.opening import SoundInfo, choose_picture, choose_sound, frame_rate, stream_name
 from edge.media.picture import HostPicture
@@ -99,6 +100,7 @@ class StreamReader(abc.ABC):
         self.notes: list[str] = []
         self._clock: StreamClock | None = None
         self._sound_clock: StreamClock | None = None
+        self._hardware: PictureDecoder | None = None
 
     @abc.abstractmethod
     def _packets(self) -> Iterator[Packet[Stream]]:
@@ -118,10 +120,21 @@ class StreamReader(abc.ABC):
         self._dropped = tuple(map(stream_name, dropped))
         self._video.codec_context.thread_type = threads
         self.notes.extend(notes)
+        self._decode_packet: Callable[[Packet[Stream] | None], Iterable[av.VideoFrame]]
+        self._decode_packet = self._video.codec_context.decode
         self._counts_only = container.format.name == "avi"
         self._lag: int | None = None
         self._raw = self._decode()
         self._head: list[RawItem] = []
+
+    def _use_hardware(self) -> None:
+        """Decode with the machine's own decoder where it has one; _release_hardware() at last."""
+        self._hardware = PictureDecoder(self._video, self.notes.append)
+        self._decode_packet = self._hardware.decode
+
+    def _release_hardware(self) -> None:
+        if self._hardware is not None:
+            self._hardware.close()
 
     def _read_first(self) -> av.VideoFrame:
         """Decode up to the first frame, kept in `_head` with the sound before it, and adapt."""
@@ -231,7 +244,7 @@ class StreamReader(abc.ABC):
             if not packet.size and not flush:
                 continue  # AVI's placeholder for "the picture before, once more"
             try:
-                for frame in self._video.codec_context.decode(None if flush else packet):
+                for frame in self._decode_packet(None if flush else packet):
                     if self._counts_only:
                         self._time_by_order(frame)
                     yield frame

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from edge.errors import InferenceError, ModelError
-from edge.inference.engine import Engine
+from edge.inference.engine import Engine, TensorSpec
 from edge.inference.onnx import OnnxEngine
 
 FLOAT = TensorProto.FLOAT
@@ -45,6 +46,42 @@ def test_a_model_runs_and_its_outputs_have_their_names():
     assert list(results) == ["same", "inverse"]
     assert np.allclose(results["same"], [1, 2, 4])
     assert np.allclose(results["inverse"], [1, 0.5, 0.25])
+
+
+def test_a_model_says_what_it_takes_and_gives():
+    inputs = [
+        ("picture", TensorProto.FLOAT16, [1, 3, "height", None]),
+        ("words", TensorProto.STRING, ["n"]),
+        ("count", TensorProto.INT64, []),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["picture"], ["out"], to=FLOAT),
+        helper.make_node("Identity", ["words"], ["same"]),
+        helper.make_node("Identity", ["count"], ["number"]),
+    ]
+    outputs = [
+        ("out", FLOAT, [1, 3, "height", None]), ("same", TensorProto.STRING, ["n"]),
+        ("number", TensorProto.INT64, []),
+    ]  # fmt: skip
+    engine: Engine = OnnxEngine(model(nodes, inputs, outputs), "mixed")
+    assert engine.name == "mixed"
+    assert engine.input_specs == (
+        TensorSpec("picture", np.dtype(np.float16), (1, 3, None, None)),
+        TensorSpec("words", None, (None,)),
+        TensorSpec("count", np.dtype(np.int64), ()),
+    )
+    assert engine.output_specs[0] == TensorSpec("out", np.dtype(np.float32), (1, 3, None, None))
+    assert [spec.name for spec in engine.output_specs] == list(engine.outputs)
+    assert dict(engine.metadata) == {}
+
+
+def test_metadata_comes_as_it_was_written_and_cannot_be_changed():
+    proto = onnx.load_model_from_string(reciprocal())
+    helper.set_model_props(proto, {"names": "{0: 'plate'}", "empty": "", "é": "ü\n"})
+    engine = OnnxEngine(proto.SerializeToString(), "named")
+    assert dict(engine.metadata) == {"names": "{0: 'plate'}", "empty": "", "é": "ü\n"}
+    with pytest.raises(TypeError):
+        engine.metadata["names"] = "other"
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.nan, np.inf, -np.inf])

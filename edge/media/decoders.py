@@ -1,0 +1,99 @@
+"""What decodes the picture of a live source: the Jetson's decoder where it is, else FFmpeg's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+import av
+from av.packet import Packet
+
+from edge.media.gst import GstMissing, is_jetson, require_elements
+from edge.media.gst_decoder import JETSON_DECODER, DecoderFailed, GstDecoder
+
+_log = logging.getLogger(__name__)
+
+SOFTWARE: Final = "FFmpeg"
+JETSON: Final = "nvv4l2decoder"
+_MOST_FAILURES: Final = 3
+"""One may be the stream's fault; then hardware would fail at each connection, too."""
+
+
+class HardwareDecoder(Protocol):
+    """A decoder that may fail at any time, with DecoderFailed."""
+
+    def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
+        """Take a packet and yield the frames that are ready; None: yield the rest."""
+
+    def close(self) -> None:
+        """Let go of the hardware; never waits long."""
+
+
+def choose_decoder() -> tuple[str, str]:
+    """Return (name, why) of what decodes H.264 and H.265 of live sources here."""
+    if not is_jetson():
+        return SOFTWARE, "this is no Jetson"
+    try:
+        for names in JETSON_DECODER.names.values():
+            require_elements(names)
+    except GstMissing as error:
+        return SOFTWARE, str(error)
+    return JETSON, "its elements are there"
+
+
+def open_hardware(stream: av.VideoStream) -> HardwareDecoder | None:
+    """Open the Jetson's decoder for a stream. None where there is none. Raises DecoderFailed."""
+    return GstDecoder(stream) if choose_decoder()[0] == JETSON else None
+
+
+class PictureDecoder:
+    """Decodes one stream with hardware, and goes on with FFmpeg where that fails.
+
+    FFmpeg then shows nothing before the next keyframe. notes: told when that happens.
+    """
+
+    _failures = 0
+    """Of the whole process."""
+
+    def __init__(
+        self,
+        stream: av.VideoStream,
+        notes: Callable[[str], None],
+        opener: Callable[[av.VideoStream], HardwareDecoder | None] = open_hardware,
+    ) -> None:
+        self._context, self._notes = stream.codec_context, notes
+        self._hardware: HardwareDecoder | None = None
+        if PictureDecoder._failures >= _MOST_FAILURES:
+            return
+        try:
+            self._hardware = opener(stream)
+        except DecoderFailed as error:
+            # Of this stream only: it may be one that the hardware does not know.
+            notes(f"decoded by {SOFTWARE}: {JETSON} cannot: {error}")
+
+    @property
+    def name(self) -> str:
+        """What decodes now."""
+        return SOFTWARE if self._hardware is None else JETSON
+
+    def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
+        """Yield what a packet sets free; None flushes. Raises av.FFmpegError as FFmpeg does."""
+        if self._hardware is not None:
+            try:
+                yield from self._hardware.decode(packet)
+            except DecoderFailed as error:
+                PictureDecoder._failures += 1
+                said = f"decoder {JETSON} failed: {error}. {SOFTWARE} goes on in its place"
+                _log.warning("%s.", said)
+                self._notes(said)
+                self.close()
+            else:
+                return
+        yield from self._context.decode(packet)
+
+    def close(self) -> None:
+        """Let go of the hardware."""
+        hardware, self._hardware = self._hardware, None
+        if hardware is not None:
+            hardware.close()

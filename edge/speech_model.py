@@ -1,0 +1,157 @@
+"""Which models listen: chosen by the settings, fetched where allowed, loaded and understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from edge.config import Settings
+from edge.errors import ModelError
+from edge.fetch import FetchError, Progress, ignore_progress
+from edge.inference.onnx import OnnxEngine
+from edge.model_store import ModelStore, store_of
+from edge.speech.align import SphinxAligner
+from edge.speech.finding import ANY, NotHereError, find_whisper
+from edge.speech.moonshine import Moonshine, MoonshineTranscriber
+from edge.speech.tokens import Vocabulary
+from edge.speech.vad import SileroVad
+from edge.speech.whisper import WhisperTranscriber
+from edge.speech.words import Transcriber, VoiceDetector
+
+_MOONSHINE: Final = "moonshine"
+_MOONSHINE_PARTS: Final = ("encoder", "decoder", "tokenizer")
+"""A Moonshine model NAME is three entries of the catalogue: NAME-encoder and so on."""
+_MOONSHINE_LANGUAGE: Final = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechModel:
+    """Models that were chosen, loaded and understood. Each call makes one of its own."""
+
+    name: str
+    """What turns speech into words, as it may be shown."""
+    make_vad: Callable[[], VoiceDetector]
+    make_transcriber: Callable[[], Transcriber]
+
+
+def load_speech_model(
+    settings: Settings, progress: Progress = ignore_progress
+) -> SpeechModel | None:
+    """Choose, fetch and load what listens; None where audio is switched off.
+
+    The first of audio.model that is on this machine is taken; where none is and models.fetch is
+    set, they are fetched in order until one works.
+
+    Raises ModelError where no model can be had, one is damaged, or a package is missing.
+    """
+    audio = settings.audio
+    if not audio.enabled:
+        return None
+    store = store_of(settings)
+    threads = settings.runtime.threads or 1
+    vad = store.resolve(audio.vad, settings.models.fetch, progress)
+    vad_data = vad.read_bytes()
+
+    def make_vad() -> VoiceDetector:
+        return SileroVad(OnnxEngine(vad_data, vad.name, threads=1))
+
+    make_vad()
+    name, make = _choose(settings, store, threads, progress)
+    # A model that cannot be loaded is told of before anything is written.
+    spare = [make()]
+
+    def make_transcriber() -> Transcriber:
+        return spare.pop() if spare else make()
+
+    return SpeechModel(name, make_vad, make_transcriber)
+
+
+def _choose(
+    settings: Settings, store: ModelStore, threads: int, progress: Progress
+) -> tuple[str, Callable[[], Transcriber]]:
+    """Return the name and the maker of the first model of the preference that can be had."""
+    audio = settings.audio
+    reasons: dict[str, str] = {}
+    for may_fetch in (False, True) if settings.models.fetch else (False,):
+        for item in audio.model:
+            try:
+                if _is_moonshine(item, store):
+                    return item, _moonshine(
+                        item, store, audio.language, threads, progress, may_fetch=may_fetch
+                    )
+                folder = find_whisper(
+                    _known(item, store),
+                    store.search_dirs,
+                    language=audio.language,
+                    may_fetch=may_fetch,
+                )
+            except NotHereError as error:
+                reasons[item] = str(error)
+                continue
+            name = item if item != ANY else f"{ANY} ({folder.name})"
+            return name, partial(
+                WhisperTranscriber, folder, language=audio.language, threads=threads
+            )
+    told = " | ".join(f"{item}: {reason}" for item, reason in reasons.items())
+    remedy = "check the network" if settings.models.fetch else "set models.fetch"
+    raise ModelError(
+        f"no speech model can be had ({told}). Name the folder of one in audio.model, {remedy}, or "
+        "set audio.enabled to false."
+    )
+
+
+def _known(item: str, store: ModelStore) -> str:
+    """Return an item that can be a Whisper model; ModelError where it is nothing known."""
+    if "/" in item or item == ANY or item.startswith(f"{ANY}-"):
+        return item
+    moonshines = [
+        name.removesuffix(f"-{_MOONSHINE_PARTS[0]}")
+        for name in store.catalogue.names()
+        if store.catalogue[name].family == _MOONSHINE and name.endswith(_MOONSHINE_PARTS[0])
+    ]
+    raise ModelError(
+        f"{item} is no speech model. Known are {', '.join([ANY, *moonshines])}, or name a folder."
+    )
+
+
+def _is_moonshine(item: str, store: ModelStore) -> bool:
+    first = f"{item}-{_MOONSHINE_PARTS[0]}"
+    return first in store.catalogue and store.catalogue[first].family == _MOONSHINE
+
+
+def _moonshine(
+    item: str,
+    store: ModelStore,
+    language: str,
+    threads: int,
+    progress: Progress,
+    *,
+    may_fetch: bool,
+) -> Callable[[], Transcriber]:
+    """Return the maker of a Moonshine transcriber. Raises NotHereError, ModelError."""
+    if language != _MOONSHINE_LANGUAGE:
+        raise NotHereError(f"it knows English only, and audio.language is {language}")
+    files: list[bytes] = []
+    for part in _MOONSHINE_PARTS:
+        name = f"{item}-{part}"
+        if store.find(name) is None:
+            if not may_fetch:
+                raise NotHereError(f"{name} is not on this machine")
+            try:
+                store.fetch(name, progress)
+            except FetchError as error:
+                raise NotHereError(error.reason) from None
+        files.append(store.resolve([name], fetch=False).read_bytes())
+    encoder, decoder, vocabulary = files
+    tokens = Vocabulary.parse(vocabulary, f"{item}-{_MOONSHINE_PARTS[2]}")
+
+    def make() -> Transcriber:
+        model = Moonshine(
+            OnnxEngine(encoder, f"{item}-{_MOONSHINE_PARTS[0]}", threads=threads),
+            OnnxEngine(decoder, f"{item}-{_MOONSHINE_PARTS[1]}", threads=threads),
+        )
+        return MoonshineTranscriber(model, tokens, SphinxAligner())
+
+    return make

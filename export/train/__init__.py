@@ -1,0 +1,1 @@
+"""Training of the project's own models, from data that the scripts generate."""

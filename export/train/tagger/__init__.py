@@ -1,0 +1,1 @@
+"""The small tagger of private words: text generation, training, export to ONNX."""
