@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edge.config_lanes import Audio, FaceModel, PlateModel, TextModel, Whitelist
+from edge.config_lanes import Audio, FaceModel, OwnDetectors, PlateModel, TextModel, Whitelist
 from edge.config_types import Bitrate, Looks, Paths, Section
 
 DEFAULT_CRF: Final = 20
@@ -82,6 +82,11 @@ class VideoModels(Section):
     face: FaceModel = FaceModel()
     plate: PlateModel = PlateModel()
     text: TextModel = TextModel()
+    own: OwnDetectors = Field(
+        default=(),
+        description="Further detectors, which installed packages offer as entry points of the "
+        "group privaedge.detectors; what they see is hidden.",
+    )
 
 
 class VideoEncoder(Section):

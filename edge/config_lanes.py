@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
 
 from edge.config_types import ModelPreference, Section
 from edge.pii.spans import Kind
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
+_OWN_LANES: Final = frozenset({"faces", "plates", "text", "speech"})
 _ORDINARY: Final = (Kind.PLACE, Kind.ORGANISATION)
 """Kinds that shop fronts and small talk are full of: hidden only where a profile says so."""
 _PRIVATE: Final = tuple(kind for kind in Kind if kind not in _ORDINARY)
@@ -155,6 +156,40 @@ class TextModel(Section):
     )
 
     _models = field_validator("detector", "recogniser")(_check_models)
+
+
+class OwnDetector(Section):
+    """A detector that an installed package brings."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="Name of its entry point in the group privaedge.detectors, and of its lane.",
+    )
+    conf: float = Field(
+        default=0.3, gt=0, lt=1, description="Score (0..1) from which a detection counts."
+    )
+    target_fps: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=60,
+        description="Looks per second at most; null looks whenever the scheduler does.",
+    )
+
+
+def _distinct_lanes(value: tuple[OwnDetector, ...]) -> tuple[OwnDetector, ...]:
+    names = [one.name for one in value]
+    for name in names:
+        if name in _OWN_LANES or names.count(name) > 1:
+            raise ValueError(f"there is a lane {name} already; choose another name")
+    return value
+
+
+OwnDetectors = Annotated[
+    tuple[OwnDetector, ...],
+    Field(max_length=8),
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    AfterValidator(_distinct_lanes),
+]
 
 
 class Whitelist(Section):

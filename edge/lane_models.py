@@ -16,6 +16,7 @@ from edge.pii.lines import LineJudge
 from edge.pii.tagger import TokenTagger, load_word_tagger
 from edge.pii.token_classifier import TokenClassifier
 from edge.plate_model import PlateModel, load_plate_model
+from edge.plugins import Plugin, load_plugins
 from edge.recognition import RecognitionModel, load_recognition
 from edge.speech.private import PrivateWords
 from edge.speech_model import SpeechModel, load_speech_model
@@ -35,6 +36,7 @@ class LaneModels:
     text: TextModel | None = None
     make_judge: Callable[[], LineJudge] | None = None
     """Tells which lines of text are private."""
+    plugins: tuple[Plugin, ...] = ()
     speech: SpeechModel | None = None
     make_words: Callable[[], PrivateWords] | None = None
     """Tells which spoken words are private."""
@@ -45,7 +47,8 @@ class LaneModels:
         """The model of each lane that is on."""
         lanes = {"faces": self.face, "plates": self.plate, "text": self.text,
                  "speech": self.speech}  # fmt: skip
-        return {lane: model.name for lane, model in lanes.items() if model is not None}
+        own = {plugin.name: "a plugin" for plugin in self.plugins}
+        return {lane: model.name for lane, model in lanes.items() if model is not None} | own
 
     def __str__(self) -> str:
         return ", ".join(f"{lane} by {name}" for lane, name in self.names.items()) or "nobody"
@@ -68,6 +71,7 @@ def load_lane_models(settings: Settings, progress: Progress = ignore_progress) -
         plate=plates.model,
         text=text,
         make_judge=_judge(settings) if text is not None else None,
+        plugins=load_plugins(settings),
         speech=speech,
         make_words=_words(settings) if speech is not None else None,
         notes=tuple(notes),

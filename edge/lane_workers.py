@@ -14,10 +14,12 @@ from edge.lanes.faces import FaceLane
 from edge.lanes.lane import Findings, Lane
 from edge.lanes.text import TextLane
 from edge.lanes.worker import LaneEvent, LaneWorker
+from edge.plugins import Plugin
 from edge.track import TrackerSettings
 
 _NICENESS: Final = {"faces": 2, "plates": 4, "text": 8}
 """Frames that leave come first, then faces. Reading is what can wait."""
+_OTHERS: Final = 6
 
 
 def lane_workers(
@@ -31,6 +33,7 @@ def lane_workers(
         found.append(_plates(settings, models, width, height))
     if models.text is not None:
         found.append(_text(settings, models, width, height))
+    found += [_own(settings, plugin, width, height) for plugin in models.plugins]
     return found
 
 
@@ -87,6 +90,20 @@ def _text(settings: Settings, models: LaneModels, width: int, height: int) -> Wo
     return _worker(settings, lane, revive, rules.target_fps)
 
 
+def _own(settings: Settings, plugin: Plugin, width: int, height: int) -> WorkerFactory:
+    lane = BoxLane(
+        plugin.name,
+        plugin.make(),
+        _tracking(settings, plugin.rules.conf),
+        width,
+        height,
+        lookahead_s=settings.stabilization.lookahead_s,
+        refine=0,
+    )
+    looks_per_s = plugin.rules.target_fps or math.inf
+    return _worker(settings, lane, lambda: lane.renew(plugin.make()), looks_per_s)
+
+
 def _tracking(settings: Settings, conf: float) -> TrackerSettings:
     stable = settings.stabilization
     return TrackerSettings(conf, stable.k_confirm, stable.k_hold, stable.iou_thresh)
@@ -108,7 +125,7 @@ def _worker(
             stall_timeout_s=settings.delay.stall_timeout_s,
             revive=lambda _: revive(),
             looks_per_s=looks_per_s,
-            niceness=_NICENESS[lane.name],
+            niceness=_NICENESS.get(lane.name, _OTHERS),
         )
 
     return factory

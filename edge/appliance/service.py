@@ -17,6 +17,7 @@ from edge.appliance.journal import Secrets, event, place_of
 from edge.appliance.service_config import ServiceConfig, StreamSpec, load_service_config
 from edge.appliance.stream import Plan, Stream
 from edge.appliance.watchdog import Notifier, Watchdog
+from edge.config import Settings
 from edge.errors import ExitCode, PrivaedgeError
 from edge.lane_models import LaneModels, load_lane_models
 
@@ -285,5 +286,10 @@ class Service:
 
 def _same_model(a: StreamSpec, b: StreamSpec) -> bool:
     """Whether a model loaded for one is what would be loaded for the other."""
-    x, y = a.settings, b.settings
-    return (x.video.models, x.models, x.runtime) == (y.video.models, y.models, y.runtime)
+    return _of_models(a.settings) == _of_models(b.settings)
+
+
+def _of_models(settings: Settings) -> tuple[object, ...]:
+    """The settings that decide which models are loaded, and what they are told."""
+    video = settings.video
+    return video.models, video.whitelist, settings.audio, settings.models, settings.runtime
