@@ -19,7 +19,6 @@ DEFAULT_CRF: Final = 20
 
 
 PICTURE_DELAY_S: Final = 2.0
-SPEECH_DELAY_S: Final = 7.0
 SPEECH_MARGIN_S: Final = 2.0
 """Beside a chunk of speech: the pause at its end, padding, and the time to recognise it in."""
 
@@ -63,8 +62,8 @@ class Delay(Section):
         ge=0.1,
         le=60,
         description="Seconds that every frame and sound sample waits; null takes "
-        f"{PICTURE_DELAY_S:g}, or {SPEECH_DELAY_S:g} where audio.enabled. At least "
-        "stabilization.lookahead_s + 2 / scheduler.target_fps, and with audio.enabled "
+        f"{PICTURE_DELAY_S:g}, or more where that is too little for what has to be seen and heard. "
+        "At least stabilization.lookahead_s + 2 / scheduler.target_fps, and with audio.enabled "
         f"audio.chunk_seconds + {SPEECH_MARGIN_S:g}; memory grows with it.",
     )
     stall_timeout_s: float = Field(
@@ -293,19 +292,6 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _delay_covers_text(self) -> Settings:
-        text = self.video.models.text
-        least = 1 / text.target_fps + 2 / self.scheduler.target_fps
-        if text.enabled and self.delay_s < least:
-            raise ValueError(
-                f"delay.seconds ({self.delay_s:g}) is below 1 / video.models.text.target_fps "
-                f"+ 2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
-                f"read. Raise delay.seconds to at least {least:.6g}, or raise target_fps, or set "
-                "video.models.text.enabled to false."
-            )
-        return self
-
-    @model_validator(mode="after")
     def _delay_covers_lookahead(self) -> Settings:
         least = self.least_delay_s
         if self.delay_s < least:
@@ -314,6 +300,18 @@ class Settings(Section):
                 f"2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
                 f"judged. Raise delay.seconds to at least {least:.6g}, or lower lookahead_s, or "
                 "raise target_fps."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _delay_covers_text(self) -> Settings:
+        least = self._least_text_delay_s
+        if self.video.models.text.enabled and self.delay_s < least:
+            raise ValueError(
+                f"delay.seconds ({self.delay_s:g}) is below 1 / video.models.text.target_fps "
+                f"+ 2 / scheduler.target_fps ({least:.6g}), so frames would leave before they are "
+                f"read. Raise delay.seconds to at least {least:.6g}, or raise target_fps, or set "
+                "video.models.text.enabled to false."
             )
         return self
 
@@ -334,12 +332,22 @@ class Settings(Section):
         """Seconds that every frame and sound sample waits."""
         if self.delay.seconds is not None:
             return self.delay.seconds
-        return SPEECH_DELAY_S if self.audio.enabled else PICTURE_DELAY_S
+        speech_s = self.audio.chunk_seconds + SPEECH_MARGIN_S if self.audio.enabled else 0.0
+        return max(self.picture_delay_s, speech_s)
 
     @property
     def picture_delay_s(self) -> float:
         """Seconds that a file's frames are held at most: those need not wait for words."""
-        return self.delay.seconds or max(PICTURE_DELAY_S, self.least_delay_s)
+        if self.delay.seconds is not None:
+            return self.delay.seconds
+        text_s = self._least_text_delay_s if self.video.models.text.enabled else 0.0
+        return max(PICTURE_DELAY_S, self.least_delay_s, text_s)
+
+    @property
+    def _least_text_delay_s(self) -> float:
+        """The same as `least_delay_s` for text, which does without look-ahead where it must."""
+        interval = max(1 / self.video.models.text.target_fps, 1 / self.scheduler.target_fps)
+        return interval + 2 / self.scheduler.target_fps
 
     @property
     def least_delay_s(self) -> float:

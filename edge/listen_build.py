@@ -21,6 +21,8 @@ _SPARE_S: Final = 4.0
 """Sound held beside what a verdict needs: a file's reader runs ahead by this much."""
 _FILE_WAIT_S: Final = 3.0
 """Beside a chunk: how long a file waits for the words that may change what was said."""
+_NICENESS: Final = 3
+"""Less than reading text: what was said has to be known in time."""
 _HURRY_S: Final = 1.0
 """Time before it leaves in which live sound that is still open is recognised and decided."""
 
@@ -45,6 +47,7 @@ def listening(settings: Settings, models: LaneModels, *, live: bool) -> Listenin
             on_event=on_event,
             stall_timeout_s=settings.delay.stall_timeout_s,
             revive=lambda lane: lane.renew(engines()),
+            niceness=_NICENESS,
         )
 
     def make(changed: threading.Condition, on_event: Callable[[LaneEvent], None]) -> Listening:

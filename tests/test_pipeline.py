@@ -149,7 +149,7 @@ def test_nothing_leaves_before_a_look_beyond_it_was_answered(
 
 
 def test_without_a_lane_everything_passes_and_the_user_is_told(clip: Path, output: Path) -> None:
-    summary = Run(settings_with(), clip, output, None).execute()
+    summary = Run(settings_with(), clip, output, LaneModels()).execute()
     assert Seen.between(clip, output) == Seen(FRAMES, set(), set(range(FRAMES)))
     assert any("faces are visible" in warning for warning in summary.warnings)
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from edge.lanes.lane import Findings
 from edge.lanes.speech import Evidence, SpeechLane, Task
-from edge.lanes.worker import MAX_FAILURES, LaneEvent
+from edge.lanes.worker import MAX_FAILURES, LaneEvent, be_nice
 from edge.sound import SoundBlock, SoundSpan
 
 _log = logging.getLogger(__name__)
@@ -46,9 +46,12 @@ class SoundWorker:
         stall_timeout_s: float,
         revive: Callable[[SpeechLane], None] | None = None,
         queue_s: float = QUEUE_S,
+        niceness: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """queue_s: seconds of sound that may wait; at least one block may."""
+        """queue_s: seconds of sound that may wait; at least one block may. niceness: of its
+        thread."""
+        self._niceness = niceness
         self.name = lane.name
         self._lane = lane
         self._on_findings, self._on_event = on_findings, on_event
@@ -223,6 +226,7 @@ class SoundWorker:
         self._thread.start()
 
     def _run(self, generation: int) -> None:
+        be_nice(self._niceness)
         try:
             while self._step(generation):
                 pass

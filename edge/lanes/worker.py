@@ -221,7 +221,7 @@ class LaneWorker:
         self._thread.start()
 
     def _run(self, generation: int) -> None:
-        _be_nice(self._niceness)
+        be_nice(self._niceness)
         try:
             while self._step(generation):
                 pass
@@ -301,7 +301,7 @@ class LaneWorker:
         self._on_event(LaneEvent(self.name, start, math.inf, reason))
 
 
-def _be_nice(niceness: int) -> None:
+def be_nice(niceness: int) -> None:
     """Lower this thread's priority, where the system has one for each thread (Linux does)."""
     if niceness and sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -128,7 +128,8 @@ def stream(
     source: {source}
     outputs: ['{output}']
     settings:
-      video: {{models: {{face: {{model: '{model}', input_size: 640}}}}}}
+      video: {{models: {{face: {{model: '{model}', input_size: 640}},
+        plate: {{enabled: false}}, text: {{enabled: false}}}}}}
       stabilization: {{lookahead_s: {delay_s - 0.6}}}
       scheduler: {{target_fps: 4}}
       delay: {{seconds: {delay_s}}}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command import environment
+from tests.command import FACES_ONLY, environment
 from tests.harness import SIZE, decode, film, fine_detail, likeness, true_face
 from tests.live.servers import (
     MuteServer,
@@ -75,7 +75,7 @@ def privaedge(tmp_path: Path, model: Path, source: str, *outputs: str) -> Iterat
     log = tmp_path / "privaedge.log"
     more = [part for output in outputs[1:] for part in ("--output", output)]
     command = ["run", source, outputs[0], *more, "--set", f"video.models.face.model={model}",
-               "--set", "video.models.face.input_size=640"]  # fmt: skip
+               "--set", "video.models.face.input_size=640", *FACES_ONLY]  # fmt: skip
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "edge.cli", *command],

@@ -25,7 +25,12 @@ streams:
   front:
     source: /var/lib/privaedge/clip.mp4
     outputs: ["/var/lib/privaedge/${credential:stream-key}.mp4"]
-    settings: {video: {models: {face: {model: MODEL, input_size: 320}}}}
+    settings:
+      video:
+        models:
+          face: {model: MODEL, input_size: 320}
+          plate: {enabled: false}
+          text: {enabled: false}
 """
 
 KEY = "out-s3cret"

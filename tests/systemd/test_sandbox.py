@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import FACES_ONLY
 from tests.systemd.conftest import ROOT, SYSTEMD, needs
 
 UNIT = SYSTEMD / "privaedge.service"
@@ -66,6 +67,7 @@ def test_faces_are_hidden_under_the_rules(
         *("run", clip, out, "--quiet", "--stats", stats),
         *("--set", f"video.models.face.model={face_model}"),
         *("--set", "runtime.threads=2"),
+        *FACES_ONLY,
         environment=machine,
     )
     assert done.returncode == 0, done.stderr
