@@ -190,7 +190,8 @@ class LiveRun:
             fps=float(info.fps),
             cadence=cadence(settings),
             delay_s=settings.delay_s,
-            listen=listening(settings, self._models, live=True) if info.sound is not None else None,
+            # Also where there is no sound now: the camera may come back with some.
+            listen=listening(settings, self._models, live=True),
             mouths=mouths(settings, self._models),
             once=not self._source.is_live and not self._options.loop,
             on_frame=self._on_frame,
