@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Make faces in video unrecognisable. A frame that has not been judged never leaves.
+    help="""Hide faces, plates and private words. A frame that has not been judged never leaves.
 
     **Start here:** `privaedge run holiday.mp4 holiday-safe.mp4`
 

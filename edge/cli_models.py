@@ -33,7 +33,8 @@ def models_list(as_json: Json = False) -> None:
 @models_app.command("fetch")
 def models_fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Models to fetch; without, the face models.")
+        list[str] | None,
+        typer.Argument(help="Models to fetch; without, what a run of the balanced profile needs."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Fetch again, replacing a file with a wrong hash.")
@@ -49,8 +50,14 @@ def models_fetch(
             if names:
                 paths = [store.fetch(name, fetching, force=force) for name in names]
             else:
-                preference = Settings().video.models.face.model
-                paths = [store.resolve(preference, True, fetching).path]
+                models = Settings().video.models
+                text = models.text
+                wanted = (models.face.model, text.detector, text.recogniser, text.orientation)
+                paths = [
+                    store.resolve(preference, True, fetching).path
+                    for preference in wanted
+                    if preference is not None
+                ]
         for path in paths:
             out.print(str(path), soft_wrap=True, highlight=False)
 

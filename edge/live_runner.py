@@ -61,7 +61,8 @@ def check_outputs(outputs: Sequence[Address]) -> None:
 
 def changes_in_place(before: Settings, after: Settings) -> bool:
     """Whether a running stream can go over from one to the other without an interruption."""
-    return _fixed(before) == _fixed(after)
+    same_delay = before.delay_s == after.delay_s  # where it is null, others decide it
+    return same_delay and _fixed(before) == _fixed(after)
 
 
 def _fixed(settings: Settings) -> Settings:
@@ -159,11 +160,12 @@ class LiveRun:
 
         Nothing is masked for it, and lanes that are replaced judge until the new ones do.
         """
-        before, self._settings, self._models = self._settings, settings, models
+        before, old_models = self._settings, self._models
+        self._settings, self._models = settings, models
         pipeline, info = self._pipeline, self._info
         if pipeline is None or info is None:
             return  # it begins with the new ones
-        if _without_blur(before) != _without_blur(settings):
+        if _without_blur(before) != _without_blur(settings) or models is not old_models:
             pipeline.change(
                 lane_workers(_patient(settings), models, info.width, info.height), cadence(settings)
             )

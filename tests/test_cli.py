@@ -339,7 +339,9 @@ def test_model_that_is_here_is_not_fetched(
     face_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRIVAEDGE_MODELS", str(face_model.parent))
-    done = invoke("models", "fetch")
+    rows = json.loads(invoke("models", "list", "--json").out)
+    (name,) = [row["name"] for row in rows if row["path"] == str(face_model)]
+    done = invoke("models", "fetch", name)
     assert (done.code, done.out, done.err) == (0, f"{face_model}\n", "")
     verified = invoke("models", "verify")
     assert verified.code == 0

@@ -20,6 +20,7 @@ from edge.appliance.watchdog import Notifier, Watchdog
 from edge.config import Settings
 from edge.errors import ExitCode, PrivaedgeError
 from edge.lane_models import LaneModels, load_lane_models
+from edge.people_store import PeopleStore
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +74,14 @@ class _Preparation:
 
     def _plan(self, spec: StreamSpec) -> Plan:
         running = self._running.get(spec.name)
-        if running is not None and running.spec == spec:
-            return running
-        if running is not None and _same_model(running.spec, spec):
-            return Plan(spec, running.models)
-        return Plan(spec, self._load(spec))
+        if running is not None and running.people == people_stamp(spec.settings):
+            if running.spec == spec:
+                return running
+            if _same_model(running.spec, spec):
+                return Plan(spec, running.models, running.people)
+        # The stamp before the people: what changes in between is found changed the next time.
+        stamp = people_stamp(spec.settings)
+        return Plan(spec, self._load(spec), stamp)
 
     def _load(self, spec: StreamSpec) -> LaneModels:
         return load_lane_models(spec.settings, lambda *_: self._on_fetch())
@@ -181,6 +185,8 @@ class Service:
     def _look(self) -> _Fingerprint:
         """What the files are like that the configuration was read from."""
         files = {self._path} if self._config is None else {self._path, *self._config.files}
+        if any(stream.plan.people is not None for stream in self.streams.values()):
+            files.add(PeopleStore().path)  # whoever is removed must not stay visible
         found = set()
         for path in files:
             try:
@@ -215,7 +221,7 @@ class Service:
         self._config = prepared.config
         self._fingerprint = self._fingerprint_after(prepared.config)
         removed = [before[name] for name in before.keys() - after.keys()]
-        changed = [n for n in before.keys() & after.keys() if before[n].plan.spec != after[n].spec]
+        changed = [n for n in before.keys() & after.keys() if before[n].plan != after[n]]
         for stream in removed:
             stream.stop()
         self._retired += removed
@@ -293,3 +299,14 @@ def _of_models(settings: Settings) -> tuple[object, ...]:
     """The settings that decide which models are loaded, and what they are told."""
     video = settings.video
     return video.models, video.whitelist, settings.audio, settings.models, settings.runtime
+
+
+def people_stamp(settings: Settings) -> tuple[int, ...] | None:
+    """What the file of enrolled people is like; None where nobody may stay visible."""
+    if not settings.video.whitelist.enabled:
+        return None
+    try:
+        stat = PeopleStore().path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -44,6 +44,8 @@ class Plan:
 
     spec: StreamSpec
     models: LaneModels
+    people: tuple[int, ...] | None = None
+    """State of the file of enrolled people when they were loaded; None: nobody may be visible."""
 
     def follows(self, before: Plan) -> bool:
         """Whether a run of the plan before can go on with this one."""
