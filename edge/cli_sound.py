@@ -84,7 +84,7 @@ def _no_pictures(settings: Settings) -> Any:
         name: getattr(models, name).model_copy(update={"enabled": False})
         for name in ("face", "plate", "text")
     }
-    return models.model_copy(update=off)
+    return models.model_copy(update={**off, "own": ()})
 
 
 def _say(console: Console, text: str) -> None:

@@ -76,5 +76,9 @@ def speech_settings(settings: Settings, *, live: bool) -> SpeechSettings:
 
 
 def mouths(settings: Settings, models: LaneModels) -> bool:
-    """Whether faces may be visible whose lips could be read."""
-    return settings.audio.mouth_blur and (models.face is None or models.people is not None)
+    """Whether mouths may have to be hidden: where faces that were found may stay visible.
+
+    Where nobody looks for faces there is no telling where mouths are, so pictures need not wait
+    for words.
+    """
+    return settings.audio.mouth_blur and models.people is not None

@@ -6,9 +6,10 @@ What edge.crew is for pictures. Used by files and live streams alike; they diffe
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
+from edge.errors import SourceError
 from edge.lanes.lane import Findings
 from edge.lanes.sound_worker import SoundWorker
 from edge.lanes.worker import LaneEvent
@@ -16,7 +17,10 @@ from edge.sound import SoundBlock
 from edge.sound_gate import ClearedSound, SoundLine
 from edge.speech.resample import SpeechResampler
 
-_WAIT_S = 0.1
+_WAIT_S: Final = 0.1
+_PIECE_S: Final = 0.25
+"""Sound is taken in pieces no longer than this: one that is as long as the line would be all that
+the line holds, and a verdict on it may need the sound after it."""
 
 SoundWorkerFactory: TypeAlias = Callable[
     [Callable[[str, Findings], None], Callable[[LaneEvent], None]], SoundWorker
@@ -52,26 +56,31 @@ class Listening:
         self.worker.start()
 
     def take(self, block: SoundBlock, give_up: Callable[[], bool]) -> None:
-        """Take a file's next sound; waits while there is no room, unless `give_up` says to stop."""
-        with self._changed:
-            while self._line.full:
-                if give_up():
-                    return
-                self._changed.wait(_WAIT_S)
-            self._line.append(block)
-        for piece in self._resampler.push(block):
-            self.worker.submit(piece, give_up)
+        """Take a file's next sound; waits while there is no room, unless `give_up` says to stop.
+
+        Raises SourceError for sound of a rate that cannot be listened to.
+        """
+        for piece in _pieces(block):
+            with self._changed:
+                while self._line.full:
+                    if give_up():
+                        return
+                    self._changed.wait(_WAIT_S)
+                self._line.append(piece)
+            for heard in self._resampled(piece):
+                self.worker.submit(heard, give_up)
 
     def take_live(self, block: SoundBlock) -> None:
-        """Take a live source's next sound, without waiting."""
-        with self._changed:
-            while self._line.full:
-                before = self._line.seconds
-                self._line.drop()
-                self.dropped_s += before - self._line.seconds
-            self._line.append(block)
-        for piece in self._resampler.push(block):
-            self.worker.put(piece)
+        """Take a live source's next sound, without waiting. Raises SourceError as `take` does."""
+        for piece in _pieces(block):
+            with self._changed:
+                while self._line.full:
+                    before = self._line.seconds
+                    self._line.drop()
+                    self.dropped_s += before - self._line.seconds
+                self._line.append(piece)
+            for heard in self._resampled(piece):
+                self.worker.put(heard)
 
     def pause(self) -> None:
         """The signal is lost."""
@@ -117,10 +126,28 @@ class Listening:
             before = min(pts, self._line.left_to)
         self.worker.forget(before)
 
+    def _resampled(self, piece: SoundBlock) -> list[SoundBlock]:
+        try:
+            return self._resampler.push(piece)
+        except ValueError as error:
+            raise SourceError(f"{error}. Convert it to 48000 Hz first.") from error
+
     def _hear(self, _lane: str, findings: Findings) -> None:
         with self._changed:
             self._line.learn(findings)
             self._changed.notify_all()
+
+
+def _pieces(block: SoundBlock) -> Iterator[SoundBlock]:
+    """Yield a block in pieces of at most _PIECE_S, without copying."""
+    n, rate = block.samples.shape[1], block.rate
+    step = max(1, round(_PIECE_S * rate))
+    if n <= step:
+        yield block
+        return
+    for at in range(0, n, step):
+        part = block.samples[:, at : at + step]
+        yield SoundBlock(block.pts + at / rate, part, rate, lost=block.lost and at == 0)
 
 
 ListeningFactory: TypeAlias = Callable[

@@ -336,6 +336,8 @@ class LivePipeline:
         self._sink.write_frame(self._slate, on_air)
         self.stats.slates += 1
         self._sent(on_air)
+        if self._listening is not None:
+            self._listening.leave(on_air)
         self._slated = True
 
     @property

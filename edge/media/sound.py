@@ -23,6 +23,8 @@ TOLERANCE_S = 0.020
 """Timestamps may stray this far from the samples counted (containers round to 1 ms) before
 silence is put in or sound is cut: one frame at 50 fps."""
 
+_MISCOUNTED_PLANES = 8
+
 LIVE_RATE = 48_000
 """Hz; what every ingest takes."""
 
@@ -94,6 +96,7 @@ class SoundDecoder:
         return blocks
 
     def _resample(self, frame: AudioFrame) -> list[tuple[float, SampleArray]]:
+        frame = _countable(frame)
         setup = (frame.format.name, frame.layout.name, frame.sample_rate)
         time_s = frame.time
         blocks: list[tuple[float, SampleArray]] = []
@@ -110,7 +113,7 @@ class SoundDecoder:
         if silence:
             blocks += self._drain()
         if self._resampler is None:
-            self._resampler = AudioResampler("fltp", self.layout, self.rate)
+            self._resampler = AudioResampler("flt", self.layout, self.rate)
             self._block_s = self._gapless.end_s - (frame.samples - cut) / frame.sample_rate
             self._blocks = 0
         return blocks + self._placed(self._resampler.resample(_without(frame, cut)))
@@ -125,7 +128,8 @@ class SoundDecoder:
         placed = []
         for frame in frames:
             # Six channels mixed to two, and lossy codecs, overshoot.
-            samples = np.clip(frame.to_ndarray(), -1.0, 1.0).astype(np.float32, copy=False)
+            packed = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+            samples = np.ascontiguousarray(np.clip(packed.T, -1.0, 1.0), np.float32)
             placed.append((self._block_s + self._blocks / self.rate, samples))
             self._blocks += samples.shape[1]
         return placed
@@ -144,6 +148,7 @@ class SoundEncoder:
 
     def encode(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
         """Yield what the encoder gives for one frame; one without a time follows the last."""
+        frame = _countable(frame)
         rate = frame.sample_rate
         setup = (frame.format.name, frame.layout.name, rate)
         if setup != self._setup:
@@ -162,7 +167,8 @@ class SoundEncoder:
         self, samples: SampleArray, pts_s: float, *, rate: int, layout: str
     ) -> Iterator[Packet[Stream]]:
         """Yield what the encoder gives for (channels, n) float32, heard from pts_s on."""
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(packed, "flt", layout)
         frame.sample_rate = rate
         frame.pts, frame.time_base = round(pts_s * rate), Fraction(1, rate)
         yield from self.encode(frame)
@@ -228,6 +234,15 @@ class SoundTranscoder:
             yield from self._encoder.encode(frame)
         if packet is None:
             yield from self._encoder.flush()
+
+
+def _countable(frame: AudioFrame) -> AudioFrame:
+    """Return a frame whose samples PyAV can read: of eight planes it counts a ninth, and reads
+    and writes beyond them."""
+    if not frame.format.is_planar or frame.layout.nb_channels != _MISCOUNTED_PLANES:
+        return frame
+    (packed,) = AudioResampler(frame.format.packed, frame.layout, frame.sample_rate).resample(frame)
+    return packed
 
 
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:
