@@ -17,6 +17,7 @@ from edge.pii.spans import Kind
 from edge.pii.tagger import TokenTagger
 from edge.speech.capitals import without_empty_capitals
 from edge.speech.cues import Cue, find_cues, plain
+from edge.speech.digit_runs import LEAST_DIGITS, digit_runs, open_run, reach
 from edge.speech.evidence import (
     ENDS,
     NUMBER_KINDS,
@@ -77,6 +78,12 @@ _EMAIL_STARTS: Final = frozenset(
 )  # fmt: skip
 
 
+_SURE: Final = 0.9
+"""Score of a number that was heard whole: its form is right."""
+_NUMBER_SCORE: Final = 0.6
+"""Of a run of digits with odd words between them."""
+
+
 class PrivateWords:
     """Finds private words. Implements edge.speech.words.Tagger; no state between calls."""
 
@@ -101,13 +108,35 @@ class PrivateWords:
         for begin in range(0, max(1, len(words) - _OVERLAP), step):
             texts = [word.text for word in words[begin : begin + _WINDOW]]
             found += [one.moved(begin) for one in self._look(texts).found]
-        return [
+        spans = [
             SpokenSpan(
                 one.first, one.last, min(w.start for w in words[one.first : one.last + 1]),
                 max(w.end for w in words[one.first : one.last + 1]), one.kind, one.score,
             )
             for one in _joined(found, _NO_WORDS)
         ]  # fmt: skip
+        return self._with_numbers(words, spans)
+
+    def _with_numbers(self, words: Sequence[Word], spans: list[SpokenSpan]) -> list[SpokenSpan]:
+        """Add numbers that were heard in part, where nothing sure covers them."""
+        if Kind.PHONE not in self._hide or self._threshold > _NUMBER_SCORE:
+            return spans
+        for run in digit_runs(words):
+            covered = any(
+                one.score >= _SURE and one.first <= run.first and run.last <= one.last
+                for one in spans
+            )
+            if run.digits < LEAST_DIGITS or covered:
+                continue
+            start, end = reach(words, run)
+            whole = SpokenSpan(run.first, run.last, start, end, Kind.PHONE, _NUMBER_SCORE)
+            same = [
+                one
+                for one in spans
+                if one.kind is Kind.PHONE and one.first <= run.last and run.first <= one.last
+            ]
+            spans = [*(one for one in spans if one not in same), _hull([whole, *same])]
+        return sorted(spans, key=lambda span: (span.first, span.last))
 
     def open_end(self, words: Sequence[Word]) -> int:
         """Return the index of the first word whose meaning more speech may still change.
@@ -121,7 +150,9 @@ class PrivateWords:
         if not texts:
             return 0
         look = self._look(texts)
-        return begin + open_from(texts, look.normal, look.cues, look.found, look.mass >= self._low)
+        first = open_from(texts, look.normal, look.cues, look.found, look.mass >= self._low)
+        # A run that was cut off by the window has been open for too long already.
+        return begin + min(first, open_run(words[begin:]))
 
     @property
     def _low(self) -> float:
@@ -274,3 +305,15 @@ def _whole_email(one: Evidence, texts: Sequence[str]) -> Evidence:
         if plain(texts[at]) in _EMAIL_STARTS:
             return Evidence(at + 1, one.last, one.kind, one.score)
     return one
+
+
+def _hull(spans: Sequence[SpokenSpan]) -> SpokenSpan:
+    """Join spans of one kind."""
+    return SpokenSpan(
+        min(one.first for one in spans),
+        max(one.last for one in spans),
+        min(one.start for one in spans),
+        max(one.end for one in spans),
+        spans[0].kind,
+        max(one.score for one in spans),
+    )
