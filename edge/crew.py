@@ -39,6 +39,9 @@ class Feed(Protocol):
     def poke(self) -> None:
         """A frame has come: look whether a gap that had to wait can go now."""
 
+    def flush(self) -> None:
+        """Hand out what waits for more frames: there are none."""
+
 
 @dataclass(slots=True)
 class _Post:
@@ -114,13 +117,15 @@ class Crew:
 
     def pause(self) -> None:
         """The signal is lost."""
-        for worker in self.workers:
-            worker.pause()
+        for post in self._posts:
+            post.feed.flush()
+            post.worker.pause()
 
     def end(self) -> None:
         """No more gaps will come."""
-        for worker in self.workers:
-            worker.end()
+        for post in self._posts:
+            post.feed.flush()
+            post.worker.end()
 
     def stop(self) -> None:
         """Drop what is queued; nothing more is published."""

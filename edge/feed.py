@@ -103,6 +103,10 @@ class FileFeed:
     def poke(self) -> None:
         """Do nothing: what is due was handed out when it came."""
 
+    def flush(self) -> None:
+        """Hand out what waits for more: there is no more."""
+        self._send()
+
     def _send(self) -> None:
         gap = self._joiner.pop()
         if gap is not None:
@@ -130,6 +134,10 @@ class LiveFeed:
             self._send(_MOST_BACKLOG)
         else:
             self.poke()
+
+    def flush(self) -> None:
+        """Hand out what waits for more: there is no more, or none for now."""
+        self._send(_MOST_BACKLOG)
 
     def poke(self) -> None:
         """Look whether a gap that had to wait can go now. Quick: once for every frame."""

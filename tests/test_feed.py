@@ -146,3 +146,21 @@ def test_a_live_lane_that_is_stuck_leaves_stretches_unjudged_and_keeps_no_pictur
         assert gap.skipped
         assert gap.look.pts - gap.frames[0].pts >= MAX_GAP_S - 0.05
         assert all(type(frame.picture) is not Unseen for frame in gap.frames)
+
+
+@given(PIECES, st.sampled_from([0.5, 2.0, 4.0]))
+def test_what_waits_for_more_is_handed_out_when_there_is_no_more(
+    pieces: list[tuple[int, bool]], looks_per_s: float
+) -> None:
+    """The last gap may have been handed out before anybody knew that it was the last."""
+    gaps, got, lane = stream(pieces), [], Lane()
+    file, live = FileFeed(got.append, looks_per_s), LiveFeed(lane, looks_per_s)
+    for gap in gaps:
+        file.take(gap, last=False)
+        lane.backlog = 0
+        live.take(gap, last=False)
+    lane.backlog = 0
+    file.flush()
+    live.flush()
+    check(gaps, got)
+    check(gaps, lane.got)

@@ -79,6 +79,18 @@ def test_what_a_plugin_sees_is_hidden(tmp_path: Path) -> None:
         assert likeness(fine_detail(before[n][part]), fine_detail(after[n][part])) < 0.5
 
 
+@pytest.mark.parametrize("frames", range(26, 34))
+def test_a_detector_that_looks_seldom_judges_the_last_frames_too(
+    tmp_path: Path, frames: int
+) -> None:
+    chosen = settings(tmp_path, "[{name: tattoos, target_fps: 2}]")
+    models = LaneModels(plugins=load_plugins(chosen))
+    clip, output = film(tmp_path / "clip.mp4", frames, sound=False), tmp_path / "out.mp4"
+    summary = Run(chosen, clip, output, models).execute()
+    assert summary.stats.frames_masked == 0
+    assert summary.stats.frames_out == frames
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
