@@ -132,7 +132,7 @@ def run(  # noqa: PLR0917 - typer's way
         from edge.media.codecs import is_sound_file
         from edge.media.opening import local_path
         from edge.media.output import check_output
-        from edge.runner import Run, RunOptions
+        from edge.runner import Run, RunOptions, listened_to
 
         settings = load_config(profile, config, overrides or ())
         console = Console(stderr=True, quiet=quiet)
@@ -171,7 +171,7 @@ def run(  # noqa: PLR0917 - typer's way
                 soft_wrap=True,
             )
         with progress.fetching(console) as fetching:
-            models = load_lane_models(settings, fetching)
+            models = load_lane_models(listened_to(settings, source), fetching)
         options = RunOptions(force, show_boxes, save_debug_frames)
         display = progress.RunDisplay(console)
         job = Run(settings, source, output, models, options=options, on_frame=display.update)
@@ -237,13 +237,13 @@ def demo(
         from edge.config_io import load_config
         from edge.demo import before_after, make_clip
         from edge.lane_models import load_lane_models
-        from edge.runner import Run, RunOptions
+        from edge.runner import Run, RunOptions, listened_to
 
         settings = load_config(profile, None, overrides or ())
         clip, result = folder / "clip.mp4", folder / "clip-redacted.mp4"
         make_clip(clip)
         with progress.fetching(err) as fetching:
-            models = load_lane_models(settings, fetching)
+            models = load_lane_models(listened_to(settings, clip), fetching)
         display = progress.RunDisplay(err)
         job = Run(
             settings,

@@ -14,6 +14,7 @@ from edge import progress
 from edge.config import Settings
 from edge.errors import ExitCode, SinkError
 from edge.lane_models import load_lane_models
+from edge.listen_build import keeps_sound
 from edge.live_runner import LiveOptions, LiveRun
 from edge.media.address import Address
 from edge.media.output import check_output
@@ -49,7 +50,7 @@ def run_live(
             origin = None if source.is_live else Path(source.url)
             check_output(Path(output.url), origin, overwrite=choices.force)
     with progress.fetching(console) as fetching:
-        models = load_lane_models(settings, fetching)
+        models = load_lane_models(settings, fetching, may_be_deaf=True)
     status = _Status(console)
     run = LiveRun(
         settings,
@@ -75,7 +76,7 @@ def run_live(
     )
     for note in models.notes:
         status.say(f"note: {note}")
-    unheard = models.speech is None and settings.audio.without_lane != "drop"
+    unheard = models.speech is None and keeps_sound(settings, models)
     if unheard and info.sound is not None:
         status.say(
             "note: sound is passed on unheard (audio.enabled listens for private words, "

@@ -234,9 +234,9 @@ class Audio(Section):
     """What happens to the sound."""
 
     enabled: bool = Field(
-        default=False,
+        default=True,
         description="Listen for private words, make them inaudible and blur the mouths that say "
-        "them.",
+        "them. A live stream is then delayed by 7 s instead of 2.",
     )
     without_lane: Literal["pass", "drop"] = Field(
         default="pass",

@@ -40,6 +40,8 @@ class LaneModels:
     speech: SpeechModel | None = None
     make_words: Callable[[], PrivateWords] | None = None
     """Tells which spoken words are private."""
+    deaf: bool = False
+    """Somebody should listen and cannot: no sound may leave."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,8 +56,15 @@ class LaneModels:
         return ", ".join(f"{lane} by {name}" for lane, name in self.names.items()) or "nobody"
 
 
-def load_lane_models(settings: Settings, progress: Progress = ignore_progress) -> LaneModels:
-    """Choose, fetch and load what the settings ask for. Raises ModelError."""
+def load_lane_models(
+    settings: Settings, progress: Progress = ignore_progress, *, may_be_deaf: bool = False
+) -> LaneModels:
+    """Choose, fetch and load what the settings ask for.
+
+    may_be_deaf: go on without a speech model where none can be had; all sound has to be mute then.
+
+    Raises ModelError.
+    """
     notes = []
     face = load_face_model(settings, progress)
     people = load_recognition(settings, progress) if face is not None else None
@@ -64,7 +73,14 @@ def load_lane_models(settings: Settings, progress: Progress = ignore_progress) -
         notes.append(f"no plate detector: lines that read like a plate are hidden instead "
                      f"({plates.missing})")  # fmt: skip
     text = load_text_model(settings, progress)
-    speech = load_speech_model(settings, progress)
+    speech, deaf = None, False
+    try:
+        speech = load_speech_model(settings, progress)
+    except ModelError as error:
+        if not may_be_deaf:
+            raise
+        deaf = True
+        notes.append(f"nobody can listen, so the sound is mute ({error})")
     return LaneModels(
         face=face,
         people=people,
@@ -74,6 +90,7 @@ def load_lane_models(settings: Settings, progress: Progress = ignore_progress) -
         plugins=load_plugins(settings),
         speech=speech,
         make_words=_words(settings) if speech is not None else None,
+        deaf=deaf,
         notes=tuple(notes),
     )
 

@@ -82,3 +82,10 @@ def mouths(settings: Settings, models: LaneModels) -> bool:
     for words.
     """
     return settings.audio.mouth_blur and models.people is not None
+
+
+def keeps_sound(settings: Settings, models: LaneModels) -> bool:
+    """Whether any sound leaves: judged, or because the settings let it pass unheard."""
+    if settings.audio.enabled:
+        return models.speech is not None
+    return settings.audio.without_lane == "pass"

@@ -16,7 +16,7 @@ from edge.errors import SourceError
 from edge.frame import Frame
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
-from edge.listen_build import listening, mouths
+from edge.listen_build import keeps_sound, listening, mouths
 from edge.live import LivePipeline, Samples, StopFlag
 from edge.media.address import Address
 from edge.media.live import LiveConnection
@@ -136,7 +136,7 @@ class LiveRun:
         assert self._first is not None
         info, settings = self._first.info, self._settings
         self._info = info
-        keep_sound = self._models.speech is not None or settings.audio.without_lane != "drop"
+        keep_sound = keeps_sound(settings, self._models)
         try:
             self.sink = LiveSink(
                 [o if o.is_live or o.kind == "hls-folder" else Path(o.url) for o in self._outputs],

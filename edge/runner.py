@@ -19,7 +19,7 @@ from edge.errors import ExitCode, SinkError
 from edge.frame import Frame
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
-from edge.listen_build import listening, mouths, speech_settings
+from edge.listen_build import keeps_sound, listening, mouths, speech_settings
 from edge.media.codecs import AudioPolicy
 from edge.media.sink import FileSink
 from edge.media.sound import SoundDecoder, plain_layout
@@ -42,6 +42,17 @@ class RunOptions:
     show_boxes: bool = False
     debug_frames: Path | None = None
     """Folder in which looked-at frames are stored, NOT redacted."""
+
+
+def listened_to(settings: Settings, source: str | Path) -> Settings:
+    """The settings that this file's models are loaded with: where it has no sound, nobody has to
+    listen, and nothing is fetched for it. Raises SourceError."""
+    with FileSource(source) as file:
+        if file.info.sound is not None:
+            return settings
+    return settings.model_copy(
+        update={"audio": settings.audio.model_copy(update={"enabled": False})}
+    )
 
 
 @dataclass(slots=True)
@@ -143,8 +154,7 @@ class Run:
     def _sound_policy(self, settings: Settings) -> AudioPolicy:
         if self._models.speech is not None:
             return AudioPolicy.SAMPLES
-        drop = settings.audio.without_lane == "drop"
-        return AudioPolicy.DROP if drop else AudioPolicy.KEEP
+        return AudioPolicy.KEEP if keeps_sound(settings, self._models) else AudioPolicy.DROP
 
     def _sound_check(self, settings: Settings) -> SoundCheck | None:
         sound = self.source.info.sound

@@ -68,6 +68,7 @@ def environment(cache: Path) -> dict[str, str]:
 FACES_ONLY = (
     "--set=video.models.plate.enabled=false",
     "--set=video.models.text.enabled=false",
+    "--set=audio.enabled=false",
 )
 """Most tests are about the command, with one model of their own: other lanes need theirs."""
 

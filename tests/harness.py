@@ -200,7 +200,8 @@ def always(fault: Fault) -> Callable[[int], Fault | None]:
 
 def settings_with(*overrides: str) -> Settings:
     """Settings in which looks are counted easily: none is added in the middle of a gap."""
-    alone = ("video.models.plate.enabled=false", "video.models.text.enabled=false")
+    alone = ("video.models.plate.enabled=false", "video.models.text.enabled=false",
+             "audio.enabled=false")  # fmt: skip
     return load_config(None, None, ["scheduler.refine=0", *alone, *overrides])
 
 

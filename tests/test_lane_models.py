@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge import lane_models
@@ -17,7 +18,7 @@ from edge.lane_models import LaneModels, load_lane_models
 from edge.lane_workers import lane_workers
 from edge.lanes.text import TextLane
 from edge.lanes.worker import LaneWorker
-from edge.listen_build import listening, mouths, speech_settings
+from edge.listen_build import keeps_sound, listening, mouths, speech_settings
 from edge.pii.lines import ReadLine
 from edge.pii.spans import Kind
 from edge.speech.private import PrivateWords
@@ -25,11 +26,12 @@ from edge.speech.words import Word
 from edge.speech_model import SpeechModel
 from edge.text_model import TextModel
 from tests.command import invoke
-from tests.harness import SIZE, Script, settings_with
+from tests.harness import SIZE, Script, film, settings_with
 from tests.lanes.talk import EnergyVoice
-from tests.sounds import Ear, private_line, write_sound
+from tests.sounds import Ear, private_line, read_sound, write_sound
 
 EMAIL, PLATE = "jane.roe@example.org", "AB12 CDE"
+HEARD = "--set=audio.enabled=true"
 
 
 class NoReader:
@@ -195,6 +197,55 @@ def test_each_stream_gets_judges_of_its_own(tmp_path: Path, face: str) -> None:
     assert models.make_words() is not models.make_words()
 
 
+# --- nobody can listen ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(settings: Settings, *_: object) -> SpeechModel | None:
+        if settings.audio.enabled:
+            raise ModelError("no speech model can be had. Name one.")
+        return None
+
+    monkeypatch.setattr(lane_models, "load_speech_model", absent)
+
+
+@pytest.mark.usefixtures("no_speech")
+def test_a_live_stream_goes_on_mute_where_nobody_can_listen(face: str) -> None:
+    settings = settings_with(face, HEARD.removeprefix("--set="))
+    with pytest.raises(ModelError):
+        load_lane_models(settings)
+    models = load_lane_models(settings, may_be_deaf=True)
+    assert models.deaf
+    assert any("mute" in note and "no speech model" in note for note in models.notes)
+    assert not keeps_sound(settings, models)
+    off = settings_with(face)
+    assert keeps_sound(off, load_lane_models(off, may_be_deaf=True))
+
+
+@pytest.mark.usefixtures("no_speech")
+def test_nothing_is_heard_live_without_a_model(tmp_path: Path, face: str) -> None:
+    clip, output = film(tmp_path / "in.mp4", 40, sound=True), tmp_path / "out.mp4"
+    options = (f"--set={face}", HEARD, "--set=audio.chunk_seconds=1")
+    outcome = invoke("run", clip, output, "--realtime", *options)
+    assert "nobody can listen, so the sound is mute" in outcome.err
+    assert np.abs(read_sound(clip)[0]).max() > 0.05
+    assert np.abs(read_sound(output)[0]).max() < 1e-3
+
+
+@pytest.mark.usefixtures("no_speech")
+def test_a_file_needs_ears_only_where_it_has_sound(tmp_path: Path, face: str) -> None:
+    output = tmp_path / "out.mp4"
+    spoken = film(tmp_path / "spoken.mp4", 10, sound=True)
+    outcome = invoke("run", spoken, output, f"--set={face}", HEARD)
+    outcome.refused(ExitCode.MODEL, "no speech model")
+    assert not output.exists()
+    mute = film(tmp_path / "mute.mp4", 10, sound=False)
+    outcome = invoke("run", mute, output, f"--set={face}", HEARD)
+    assert outcome.code == 0, outcome.err
+    assert output.exists()
+
+
 # --- the tagger -----------------------------------------------------------------------------
 
 
@@ -278,11 +329,11 @@ def test_command_needs_no_models_for_pictures(
     )
     stats = tmp_path / "stats.json"
     output = tmp_path / "out.wav"
-    outcome = invoke("run", spoken, output, "--config", config, "--stats", stats)
+    outcome = invoke("run", spoken, output, "--config", config, "--stats", stats, HEARD)
     assert outcome.code == 0, outcome.err
     assert "speech by scripted speech" in outcome.err
     assert output.exists()
     assert '"speech": "scripted speech"' in stats.read_text()
-    again = invoke("run", spoken, output, "--config", config)
+    again = invoke("run", spoken, output, "--config", config, HEARD)
     again.refused(ExitCode.OUTPUT, "already exists")
-    assert invoke("run", spoken, output, "--config", config, "--force", "-q").err == ""
+    assert invoke("run", spoken, output, "--config", config, HEARD, "--force", "-q").err == ""

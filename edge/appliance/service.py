@@ -74,7 +74,9 @@ class _Preparation:
 
     def _plan(self, spec: StreamSpec) -> Plan:
         running = self._running.get(spec.name)
-        if running is not None and running.people == people_stamp(spec.settings):
+        same_people = running is not None and running.people == people_stamp(spec.settings)
+        # Who is deaf may find a model by now.
+        if running is not None and same_people and not running.models.deaf:
             if running.spec == spec:
                 return running
             if _same_model(running.spec, spec):
@@ -84,7 +86,7 @@ class _Preparation:
         return Plan(spec, self._load(spec), stamp)
 
     def _load(self, spec: StreamSpec) -> LaneModels:
-        return load_lane_models(spec.settings, lambda *_: self._on_fetch())
+        return load_lane_models(spec.settings, lambda *_: self._on_fetch(), may_be_deaf=True)
 
 
 class Service:

@@ -50,6 +50,7 @@ class Plan:
     def follows(self, before: Plan) -> bool:
         """Whether a run of the plan before can go on with this one."""
         same = replace(self.spec, settings=before.spec.settings) == before.spec
+        same = same and self.models.deaf == before.models.deaf
         return same and changes_in_place(before.spec.settings, self.spec.settings)
 
 
@@ -191,6 +192,8 @@ class Stream:
                     lanes=plan.models,
                     outputs=",".join(map(str, spec.outputs)),
                 )
+                for note in plan.models.notes:
+                    event(_log, logging.WARNING, "note", stream=spec.name, says=note)
                 self.pulse.expect(spec.settings.delay_s + _BEGIN_S)
                 self._executing = True
                 stats = run.execute()

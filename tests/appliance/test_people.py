@@ -61,7 +61,8 @@ def test_people_who_were_enrolled_or_removed_are_loaded_anew(
 ):
     loaded: list[LaneModels] = []
 
-    def load(*_: object) -> LaneModels:
+    def load(*_: object, may_be_deaf: bool) -> LaneModels:
+        assert may_be_deaf
         loaded.append(LaneModels())
         return loaded[-1]
 
