@@ -15,6 +15,7 @@ the redactor is really given: padded, with their outlines, in the default style.
 examples:
   python -m benchmarks.plates
   python -m benchmarks.plates --by detector --model ~/best.onnx --stills
+  python -m benchmarks.plates --by detector both --model plates-own     what a fresh machine has
   python -m benchmarks.plates --clip wall.mp4 wall.json        what is left to be read of a clip?
 
 Photographs are looked for in $PRIVAEDGE_SHARED, or in ../shared beside the checkout.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import Progress, ignore_progress
-from edge.inference.onnx import OnnxEngine
+from edge.inference.choice import engine_maker
 from edge.lanes.lane import Detector
 from edge.lanes.plate_families import plate_family
 from edge.model_store import ModelStore, is_path, store_of
@@ -61,9 +61,16 @@ def load_plate_model(settings: Settings, progress: Progress = ignore_progress) -
     conf = family.conf if plate.conf is None else plate.conf
     weakest = TrackerSettings(conf=conf).weak
 
+    make_engine = engine_maker(
+        prepared,
+        resolved.name,
+        resolved.weights_sha256,
+        device=settings.runtime.device,
+        threads=settings.runtime.threads or 1,
+    )
+
     def build() -> Detector:
-        engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
-        return family.build(engine, input_size=plate.input_size, weakest=weakest)
+        return family.build(make_engine(), input_size=plate.input_size, weakest=weakest)
 
     # A model that cannot be loaded is told of before anything is written.
     spare = [build()]

@@ -10,6 +10,7 @@ import pytest
 
 from edge.config import Settings
 from edge.errors import ModelError
+from edge.lanes.plate_own import DEFAULT_CONF
 from edge.plate_model import load_plate_model
 from tests.lanes.pictures import coloured
 from tests.lanes.yolo_models import answering, cells_answer, middle
@@ -82,9 +83,15 @@ def test_the_input_size_reaches_a_free_model(tmp_path):
         load_plate_model(settings_with(tmp_path, model=(str(path),)))
 
 
+def test_a_fresh_machine_has_the_model_that_comes_with_the_package(tmp_path):
+    model = load_plate_model(settings_with(tmp_path, text=False, fetch=False)).model
+    assert (model.name, model.family, model.conf) == ("plates-own", "plate-own", DEFAULT_CONF)
+    assert len(model.make().infer(0, coloured(320, 200))[1]) == 0
+
+
 @pytest.mark.parametrize("fetch", [True, False])
 def test_a_catalogued_model_that_is_nowhere_is_stood_in_for_by_text(tmp_path, fetch):
-    choice = load_plate_model(settings_with(tmp_path, fetch=fetch))
+    choice = load_plate_model(settings_with(tmp_path, fetch=fetch, model=("plate-hyperlpr",)))
     assert choice.model is None
     assert "plate-hyperlpr" in choice.missing
     assert "\n" not in choice.missing
@@ -92,7 +99,7 @@ def test_a_catalogued_model_that_is_nowhere_is_stood_in_for_by_text(tmp_path, fe
 
 def test_without_the_text_lane_a_missing_model_is_an_error(tmp_path):
     with pytest.raises(ModelError, match="plate-hyperlpr"):
-        load_plate_model(settings_with(tmp_path, text=False))
+        load_plate_model(settings_with(tmp_path, text=False, model=("plate-hyperlpr",)))
 
 
 def test_a_named_file_that_is_not_there_is_an_error(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge.errors import ModelError
 from edge.inference.engine import Engine
 from edge.inference.onnx import OnnxEngine
-from edge.lanes import hyperlpr, yolo
+from edge.lanes import hyperlpr, plate_own, yolo
 from edge.lanes.lane import Detector
 
 _IMAGE_AXES = 4
@@ -54,6 +54,13 @@ PLATE_FAMILIES = (
         prepare=_as_it_is,  # its cells are part of the file: a fixed size stays
         recognise=_like_yolo,
         build=yolo.Yolo,
+    ),
+    PlateFamily(
+        name="plate-own",
+        conf=plate_own.DEFAULT_CONF,
+        prepare=_as_it_is,
+        recognise=lambda engine: set(plate_own.OUTPUTS) <= set(engine.outputs),
+        build=plate_own.OwnPlates,
     ),
 )
 
