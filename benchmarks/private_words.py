@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -82,14 +83,22 @@ def render(entry: dict[str, Any], rng: random.Random) -> Said:
         start, end = int(span["start_position"]), int(span["end_position"])
         if start < at:
             continue
+        at = _possessive(text, at, words)
         between = spoken.say(spoken.latin(text[at:start]), rng)
         inside = _say(span["entity_type"], spoken.latin(text[start:end]), rng)
         words += between + inside
         parts += [None] * len(between) + [(number, span["entity_type"])] * len(inside)
         at = end
-    rest = spoken.say(spoken.latin(text[at:]), rng)
-    # A possessive's "s" belongs to the word before it.
+    rest = spoken.say(spoken.latin(text[_possessive(text, at, words) :]), rng)
     return Said((*words, *rest), (*parts, *[None] * len(rest)))
+
+
+def _possessive(text: str, at: int, words: list[str]) -> int:
+    """Give an "'s" behind a labelled part to its last word, as it is heard; return what follows."""
+    if at and words and (match := re.match(r"['’]s\b", text[at:])):
+        words[-1] += "'s"
+        return at + match.end()
+    return at
 
 
 def _say(kind: str, text: str, rng: random.Random) -> list[str]:

@@ -38,15 +38,21 @@ from benchmarks._text_lines import (
     photographed_words,
     written_signs,
 )
+from edge.config_io import load_config
 from edge.pii.classifier import TextClassifier
 from edge.pii.lines import LineJudge
 from edge.pii.spans import Kind
 
-PROFILES: Final = {"balanced": 0.5, "high_privacy": 0.2}
+PROFILES: Final = ("balanced", "high_privacy")
 _SHOWN: Final = tuple(kind for kind in Kind if kind not in {Kind.PLACE, Kind.ORGANISATION})
 """Kinds that every profile hides."""
 _SIGNS: Final = 4000
 _SEED: Final = 7
+
+
+def profile_thresholds() -> dict[str, float]:
+    """Return from which certainty on a line is hidden in each of PROFILES."""
+    return {name: load_config(name).video.models.text.threshold for name in PROFILES}
 
 
 def tally(judge: LineJudge, pages: list[Page]) -> Counter[tuple[str, Kind | None]]:
@@ -146,7 +152,7 @@ def run(argv: list[str]) -> int:
     )
     arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
     args = arguments.parse_args(argv)
-    chosen = PROFILES if args.threshold is None else {"chosen": args.threshold}
+    chosen = {"chosen": args.threshold} if args.threshold is not None else profile_thresholds()
     results = {
         name: measure(args.sentences, args.words, threshold) for name, threshold in chosen.items()
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.pii.classifier import CLASSES, TextClassifier
+from edge.pii.countries import ends_address
 from edge.pii.plates import plate_score
 from edge.pii.recognisers import recognise
 from edge.pii.spans import Kind
@@ -134,7 +135,9 @@ class LineJudge:
         """What a neighbour of this kind and score says about a line."""
         if kind is None or score < max(_SURE_NEIGHBOUR, self._threshold) or best.score >= score:
             return
-        if kind is Kind.ADDRESS and _PART_OF_ADDRESS.fullmatch(line.text):
+        if kind is Kind.ADDRESS and (
+            _PART_OF_ADDRESS.fullmatch(line.text) or ends_address(line.text)
+        ):
             self._note(best, Kind.ADDRESS, score)
         elif kind in {Kind.NAME, Kind.ADDRESS}:
             least, lent = _BY_ADDRESS if kind is Kind.ADDRESS else _BY_NAME

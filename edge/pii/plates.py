@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from edge.pii.reading import LETTERS_FOR, LOOKALIKES
+from edge.pii.dates import MONTH
+from edge.pii.reading import LETTERS_FOR, LOOKALIKES, fold
 
 LAYOUTS: Final[dict[str, str]] = {
     "Albania": "AA999AA",
@@ -110,6 +111,7 @@ _SEPARATORS = re.compile(r"[ .·•*:=_'|~°\u2010-\u2015\u2212-]+")
 _CHINESE_PROVINCE = re.compile(
     "^[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领]"
 )
+_DATE = re.compile(rf"\d{{1,2}} ?{MONTH}\.? ?(?:19|20)\d\d")
 _AMOUNT = re.compile(
     r"(?:(?:ONLY|SAVE|GET|MAX|MIN|UP TO|OVER|FROM|EXTRA) ?)?\d{1,5}(?:[.,]\d{1,3})? ?(?:ML|CL|L|G"
     r"|KG|MG|LB|LBS|OZ"
@@ -166,6 +168,8 @@ def plate_score(text: str, aspect: float | None) -> float:
     shown = raw.upper()
     if " " in raw and len(raw.split()) > 1 and _MEASURE.match(shown) and not upper[-1].isdigit():
         return 0.0  # "16GB RAM"
+    if _DATE.fullmatch(fold(shown)):
+        return 0.0  # "6 MAY 2002"
     if _AMOUNT.fullmatch(shown.strip(" .-")) or _WORDS_WITH_NUMBERS.fullmatch(upper):
         return 0.0
     score = _layout_score(upper)

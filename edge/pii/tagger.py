@@ -48,13 +48,8 @@ LABELS: Final = (OUTSIDE, *(Label(kind, begins) for kind in Kind for begins in (
 """Columns of the small tagger: outside, then begin and inside of every kind."""
 
 FILE: Final = "tagger.onnx"
-SHA256: Final = "31ca5b3a03460f841290628c30f1c04fbbc5ef39874d589fea63ccd997002359"
+SHA256: Final = "55e65707ed36763b09c8c61d677cbf00a9dfa8f94ee5f1b8311d50b0b817c03f"
 """Of the weights in this package. Anything else is not loaded."""
-
-_PRIOR_ODDS: Final = 0.4
-"""By how much the odds that a word is private are lower in speech than in training: 27 % of the
-words that the tagger learnt from are private, so that it meets enough of them; in talk that is full
-of names it is about one in eight (0.13 / 0.87 against 0.27 / 0.73)."""
 
 
 class WordTagger:
@@ -74,10 +69,7 @@ class WordTagger:
         if not words:
             return np.zeros((0, len(LABELS)), np.float32)
         outputs = self._engine.run({self._engine.inputs[0]: features(words)})
-        learnt = checked(outputs[self._engine.outputs[0]], len(words), len(LABELS))
-        weighted = learnt * np.array([1.0] + [_PRIOR_ODDS] * (len(LABELS) - 1), np.float32)
-        scores: Scores = weighted / weighted.sum(axis=1, keepdims=True)
-        return scores
+        return checked(outputs[self._engine.outputs[0]], len(words), len(LABELS))
 
 
 def checked(scores: NDArray[np.generic], words: int, labels: int) -> Scores:

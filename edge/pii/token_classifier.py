@@ -1,8 +1,9 @@
-"""Token classification by a large model, such as DeBERTa, from a folder on this machine.
+"""Token classification by a large model, such as DeBERTa.
 
-The folder holds model.onnx, tokenizer.json (as the `tokenizers` package reads it) and config.json
-with id2label. Labels are those of public models for private text; each is taken for one of our
-kinds, and what has no counterpart counts as outside.
+Either one ONNX file that `privaedge export` made, with its tokenizer and labels as metadata; or a
+folder with model.onnx, tokenizer.json (as the `tokenizers` package reads it) and config.json with
+id2label. Labels are those of public models for private text; each is taken for one of our kinds,
+and what has no counterpart counts as outside.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ _KINDS: Final = (
 """Tried in order on a label in lower case, without its B- or I-."""
 
 _NETS: Final = re.compile(r"ip_?(v4|v6|address)?$|mac(_?address)?$|e?mail(_?address)?$|url")
-_MAX_TOKENS: Final = 512
+MAX_TOKENS: Final = 512
+"""Of one input: what DeBERTa and its kin are trained with."""
+TOKENIZER_KEY: Final = "tokenizer"
+LABELS_KEY: Final = "id2label"
+MAX_TOKENS_KEY: Final = "max_tokens"
+"""Metadata of an exported file: tokenizer.json's text, {number: label} as JSON, tokens."""
 _MIN_STRIDE: Final = 64
 
 
@@ -80,18 +86,11 @@ class TokenClassifier:
         package is not installed.
         """
         try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise ModelError(
-                "a token classification model needs the tokenizers package. "
-                "Install it: pip install 'privaedge[speech]'."
-            ) from None
-        try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            names = {int(key): str(value) for key, value in config["id2label"].items()}
-            labels = [names[at] for at in range(len(names))]
-            limit = int(config.get("max_position_embeddings", _MAX_TOKENS))
+            labels = _labels(config["id2label"])
+            limit = int(config.get("max_position_embeddings", MAX_TOKENS))
             model = (folder / "model.onnx").read_bytes()
+            tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
         except OSError as error:
             raise ModelError(
                 f"the tagger's folder {folder} cannot be read ({error.strerror}). It needs "
@@ -101,22 +100,35 @@ class TokenClassifier:
             raise ModelError(
                 f"{folder / 'config.json'} has no usable id2label. Use the model's own config.json."
             ) from error
-        try:
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the package raises bare Exception
-            raise ModelError(
-                f"{folder / 'tokenizer.json'} cannot be read by tokenizers. Use a file that its "
-                "save() wrote."
-            ) from error
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         engine = OnnxEngine(model, folder.name, threads=threads)
-        if missing := {"input_ids", "attention_mask"} - set(engine.inputs):
+        return cls(
+            _checked_engine(engine),
+            _tokenizer(tokenizer, str(folder / "tokenizer.json")),
+            labels,
+            max_tokens=min(limit, MAX_TOKENS),
+        )
+
+    @classmethod
+    def of(cls, engine: Engine) -> TokenClassifier:
+        """Use an exported model, whose metadata holds its tokenizer and labels.
+
+        Raises ModelError where it does not, or the `tokenizers` package is not installed.
+        """
+        try:
+            labels = _labels(json.loads(engine.metadata[LABELS_KEY]))
+            limit = int(engine.metadata.get(MAX_TOKENS_KEY, MAX_TOKENS))
+            tokenizer = engine.metadata[TOKENIZER_KEY]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"{folder / 'model.onnx'} has no input {', '.join(sorted(missing))}. "
-                "Export it as token classification."
-            )
-        return cls(engine, tokenizer, labels, max_tokens=min(limit, _MAX_TOKENS))
+                f"model {engine.name} does not bring its tokenizer and labels. Export it with "
+                "`privaedge export --family token-classifier`, or name a folder."
+            ) from error
+        return cls(
+            _checked_engine(engine),
+            _tokenizer(tokenizer, f"the tokenizer of {engine.name}"),
+            labels,
+            max_tokens=max(1, min(limit, MAX_TOKENS)),
+        )
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -190,3 +202,38 @@ class TokenClassifier:
 def _label(name: str) -> Label:
     kind = kind_of(name)
     return OUTSIDE if kind is None else Label(kind, begins=name[:2].upper() == "B-")
+
+
+def _labels(stated: Any) -> list[str]:
+    """Return labels in order from {number: label}. Raises KeyError, ValueError, AttributeError."""
+    names = {int(key): str(value) for key, value in stated.items()}
+    return [names[at] for at in range(len(names))]
+
+
+def _tokenizer(text: str, what: str) -> Any:
+    """Return a tokenizers.Tokenizer from tokenizer.json's text. Raises ModelError."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise ModelError(
+            "a token classification model needs the tokenizers package. "
+            "Install it: pip install 'privaedge[speech]'."
+        ) from None
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the package raises bare Exception
+        raise ModelError(
+            f"{what} cannot be read by tokenizers. Use a file that its save() wrote."
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _checked_engine(engine: Engine) -> Engine:
+    if missing := {"input_ids", "attention_mask"} - set(engine.inputs):
+        raise ModelError(
+            f"model {engine.name} has no input {', '.join(sorted(missing))}. "
+            "Export it as token classification."
+        )
+    return engine

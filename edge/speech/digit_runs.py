@@ -34,6 +34,13 @@ _ALIKE: Final = frozenset(
     ]
 )  # fmt: skip
 """Words that sound like a digit: they count as words of a number, not as digits."""
+_NEXT: Final = frozenset(
+    [
+        "card", "cards", "account", "address", "addresses", "phone", "mobile", "number", "numbers",
+        "email", "order", "ticket", "price", "room", "line",
+    ]
+)  # fmt: skip
+"""Words that say what the next number is: the one before has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ def reach(words: Sequence[Word], run: DigitRun) -> tuple[float, float]:
 
 def _goes_on(words: Sequence[Word], run: DigitRun, at: int, likely: int) -> bool:
     between = words[run.last + 1 : at]
+    if any(word.text.strip(" .,!?;:'\"").casefold() in _NEXT for word in between):
+        return False
     odd = sum(not _sounds_alike(word.text) for word in between)
     pause = words[at].start - words[at - 1].end
     share = likely / (at - run.first + 1)

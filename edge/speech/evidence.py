@@ -23,9 +23,11 @@ _AMOUNT: Final = re.compile(
     r"[ -]?(?:dollars?|euros?|pounds?|cents?|bucks|percent|per cent|people|views|viewers|followers"
     r"|subscribers|million|billion|trillion|thousand|years|times|miles|kilometres|kilometers|%)\b"
 )
-_MONTHS: Final = (
-    "january|february|march|april|may|june|july|august|september|october|november|december"
-)
+MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
+_MONTHS: Final = "|".join(MONTHS)
 _DATE: Final = re.compile(
     rf"(?:\b(?:{_MONTHS}) (?:the )?\d{{1,2}}(?:st|nd|rd|th)?,? ?(?:of )?(?:\d{{4}})?"
     rf"|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTHS}),? ?(?:\d{{4}})?"
@@ -55,6 +57,7 @@ ENDS: Final = frozenset(
         "er", "well", "by",
     ]
 )  # fmt: skip
+_SCHEMES: Final = ("http", "www")
 _BEFORE_HOSTS: Final = ENDS | frozenset(
     [
         "visit", "see", "website", "site", "go", "check", "out", "use", "called", "page", "link",
@@ -114,12 +117,13 @@ def host_evidence(texts: Sequence[str], normal: Normalised) -> list[Evidence]:
     """Addresses of the net that somebody said with a "dot com": nothing else sounds like that.
 
     A web address takes the word before it, too, where that may be a part of its name: "blue car
-    dot com" is one host, and only the tagger could know.
+    dot com" is one host, and only the tagger could know. "h t t p" or "www" is a beginning.
     """
     found: list[Evidence] = []
     for first, last, is_email in normal.hosts:
         begin = first
-        if not is_email and first > 0 and plain(texts[first - 1]) not in _BEFORE_HOSTS:
+        whole = "".join(plain(text) for text in texts[first : first + 4]).startswith(_SCHEMES)
+        if not (is_email or whole or first == 0 or plain(texts[first - 1]) in _BEFORE_HOSTS):
             begin -= texts[first - 1][-1:] not in (*".,!?;:",)
         found.append(Evidence(begin, last, Kind.EMAIL if is_email else Kind.URL, 0.85))
     return found

@@ -20,6 +20,7 @@ from edge.speech.cues import Cue, find_cues, plain
 from edge.speech.digit_runs import LEAST_DIGITS, digit_runs, open_run, reach
 from edge.speech.evidence import (
     ENDS,
+    MONTHS,
     NUMBER_KINDS,
     Evidence,
     digit_evidence,
@@ -69,6 +70,21 @@ _TITLES: Final = frozenset(
         "aunt", "auntie", "sir", "captain", "officer",
     ]
 )  # fmt: skip
+_NEVER_AT_AN_END: Final = frozenset(
+    [
+        "the", "an", "and", "or", "but", "of", "to", "in", "on", "at", "for", "from", "with", "by",
+        "as", "if", "is", "was", "are", "were", "has", "had", "this", "that", "my", "your", "his",
+        "her", "our", "their", "it's", "i'm", "who", "which",
+    ]
+)  # fmt: skip
+"""Words with which no name, number or address begins or ends."""
+_SHORN: Final = frozenset(
+    [
+        Kind.NAME, Kind.ADDRESS, Kind.PHONE, Kind.CARD, Kind.ID, Kind.BIRTHDAY, Kind.EMAIL,
+        Kind.URL, Kind.PLATE,
+    ]
+)  # fmt: skip
+"""Kinds of which such words are taken off. Titles, user names and passwords may be any words."""
 _EMAIL_REACH: Final = 4
 _EMAIL_STARTS: Final = frozenset(
     [
@@ -216,7 +232,9 @@ class PrivateWords:
                 if begins[end, best[end]] > by_kind[end, best[end]] / 2 and mass[end] >= low * 2:
                     break  # another one of the same kind begins
                 end += 1
-            found.append(Evidence(at, end - 1, kinds[best[at]], float(mass[at:end].max())))
+            span = Evidence(at, end - 1, kinds[best[at]], float(mass[at:end].max()))
+            if (shorn := _shorn(span, texts)) is not None:
+                found.append(shorn)
             at = end
         return found, mass
 
@@ -291,6 +309,29 @@ def _trimmed(one: Evidence, texts: Sequence[str]) -> Evidence | None:
         while first < last and words[last] in ENDS:
             last -= 1
     return Evidence(first, last, one.kind, one.score)
+
+
+def _shorn(one: Evidence, texts: Sequence[str]) -> Evidence | None:
+    """Take words off both ends of a span with which it cannot begin or end; None for no others,
+    and for a date without a number or a month: "born on the beach".
+
+    The last word that was heard stays: "four" at the end may have been taken for a "for".
+    """
+    first, last = one.first, one.last
+    if one.kind not in _SHORN:
+        return one
+    if one.kind is Kind.BIRTHDAY and not _tells_a_date(texts[first : last + 1]):
+        return None
+    while first <= last and plain(texts[first]) in _NEVER_AT_AN_END:
+        first += 1
+    while first <= last < len(texts) - 1 and plain(texts[last]) in _NEVER_AT_AN_END:
+        last -= 1
+    return Evidence(first, last, one.kind, one.score) if first <= last else None
+
+
+def _tells_a_date(texts: Sequence[str]) -> bool:
+    text = normalise(texts).text.lower()
+    return any(c.isdigit() for c in text) or any(month in text for month in MONTHS)
 
 
 def _whole_email(one: Evidence, texts: Sequence[str]) -> Evidence:

@@ -81,3 +81,20 @@ def test_the_goal_on_hand_written_signs_and_labelled_sentences() -> None:
     path = shared_file("media/pii/presidio_synthetic.json")
     found = text.shares(text.tally(judge, labelled_pages(path)[:600]))
     assert found["private, all but bare numbers"]["hidden"] >= 0.93
+
+
+def test_profiles_hide_more_the_stricter_they_are() -> None:
+    limits = text.profile_thresholds()
+    assert limits["high_privacy"] < limits["balanced"]
+    pages = labelled_pages(shared_file("media/pii/presidio_synthetic.json"))[:300]
+    signs = written_signs(misread=True, seed=1)[:300]
+    classifier = text.TextClassifier.load()
+    hidden = {}
+    for name, limit in limits.items():
+        judge = LineJudge(classifier, hide=text._SHOWN, threshold=limit)
+        verdicts = [v for page in [*pages, *signs] for v in judge.judge(page.lines)]
+        hidden[name] = [verdict.kind is not None for verdict in verdicts]
+    # Unsure counts as private: all that balanced hides, and more.
+    pairs = list(zip(hidden["balanced"], hidden["high_privacy"], strict=True))
+    assert (True, False) not in pairs
+    assert (False, True) in pairs

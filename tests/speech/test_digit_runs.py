@@ -46,6 +46,11 @@ def test_what_is_far_apart_is_no_number() -> None:
     assert [run.digits for run in digit_runs(pause)] == [3, 3]
 
 
+def test_word_that_names_the_next_number_ends_one() -> None:
+    words = spoken("my code is nine four eight for this card four seven one six")
+    assert digit_runs(words) == [DigitRun(3, 5, 3), DigitRun(9, 12, 4)]
+
+
 def test_figures_count_and_ordinals_and_letters_do_not() -> None:
     assert digit_runs(spoken("46843 533. 3rd b2b"))[0] == DigitRun(0, 1, 8)
 

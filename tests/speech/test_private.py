@@ -84,10 +84,28 @@ def test_a_name_without_an_announcement_needs_the_tagger(tagger: PrivateWords) -
         "we met on may twenty third twenty twenty five",
         "five four three two one go",
         "the address of the president to the nation was long",
+        "the idea was born on the beach while we were surfing",
+        "i am so jealous said the girl to the boy",
+        "please send it asap",
     ],
 )
 def test_leaves_ordinary_words(tagger: PrivateWords, text: str) -> None:
     assert covered(tagger, text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("here is anna's bag on the table", "here is . bag on the table"),
+        ("i met anna and the others", "i met . and the others"),
+        ("just posted a photo h t t p colon slash slash blue car dot com",
+         "just posted a photo" + " ." * 11),
+        ("my card four four eight five five two seven six two seven five oh nine five nine seven "
+         "for a certain time", "my card" + " ." * 16 + " for a certain time"),
+    ],
+)  # fmt: skip
+def test_words_beside_what_is_private_stay(tagger: PrivateWords, text: str, left: str) -> None:
+    assert covered(tagger, text) == left
 
 
 @pytest.mark.parametrize(

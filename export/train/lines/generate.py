@@ -11,6 +11,7 @@ from faker import Faker
 
 from export.train.lines import vocabulary
 from export.train.lines.vocabulary import Names
+from export.train.wordnet import WordNet
 
 ORDINARY, NAME, ADDRESS = range(3)
 _SHARES: Final = (0.52, 0.30, 0.18)
@@ -32,7 +33,8 @@ class Line:
 class Generator:
     """Draws lines from one side of the vocabulary: for learning, or held out for validation."""
 
-    def __init__(self, seed: int, *, held_out: bool) -> None:
+    def __init__(self, seed: int, *, held_out: bool, english: WordNet | None = None) -> None:
+        """english: many more ordinary words, and phrases; only for learning."""
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self._locales = vocabulary.LOCALES
         self._weights = [vocabulary.WEIGHTS[one] for one in self._locales]
@@ -65,6 +67,12 @@ class Generator:
                 self._code),
             (3, self._place),
         )  # fmt: skip
+        self._entries: tuple[str, ...] = ()
+        self._texts: tuple[str, ...] = ()
+        if english is not None:
+            self._entries = vocabulary.split(english.words, held_out=held_out)
+            self._texts = english.sentences + english.definitions
+            self._ordinary += ((24, self._entry), (10, self._part_of_text), (6, self._foreign))
 
     def lines(self, count: int) -> list[Line]:
         """Return lines of all classes, in random order."""
@@ -243,6 +251,27 @@ class Generator:
 
     def _word(self) -> str:
         return " ".join(self._random.choices(self._words, k=self._random.choice((1, 1, 1, 2, 3))))
+
+    def _entry(self) -> str:
+        """One or two words of the dictionary; at times with a common one beside it."""
+        r = self._random
+        word = r.choice(self._entries)
+        beside = r.choice((r.choice(self._entries), r.choice(self._words), self._part_of_phrase()))
+        return r.choices((word, f"{word} {beside}", f"{beside} {word}"), (3, 1, 1))[0]
+
+    def _part_of_text(self) -> str:
+        words = [
+            word
+            for word in self._random.choice(self._texts).split()
+            if not vocabulary.is_held_out(word)
+        ]
+        start = self._random.randrange(max(1, len(words) - 1))
+        return " ".join(words[start : start + self._random.choice((2, 3, 4, 6))]) or self._entry()
+
+    def _foreign(self) -> str:
+        """A word or two of another language."""
+        faker = self._fakers[self._locale()]
+        return " ".join(map(str, faker.words(nb=self._random.choice((1, 1, 2)))))
 
     def _place(self) -> str:
         r = self._random

@@ -164,6 +164,15 @@ def names_of(locale: str) -> Names:
     return Names(tuple(sorted(first)), tuple(sorted(last)))
 
 
+@cache
+def name_words() -> frozenset[str]:
+    """The words of all names that Faker knows and of those here, in lower case."""
+    everyone = [names_of(locale) for locale in LOCALES]
+    own = (SURNAMES_OF_THE_CHINESE_DIASPORA, GIVEN_SYLLABLES, MALAY_GIVEN, INDIAN_GIVEN)
+    lists = [*(one.first for one in everyone), *(one.last for one in everyone), *own]
+    return frozenset(word.lower() for names in lists for name in names for word in name.split())
+
+
 def signs() -> dict[str, tuple[str, ...]]:
     """The entries of signs.txt by section."""
     text = (resources.files(__package__) / "signs.txt").read_text(encoding="utf-8")

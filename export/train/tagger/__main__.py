@@ -1,9 +1,9 @@
 """Train the small tagger of private words and write it as ONNX.
 
-Everything it learns from is generated here: nothing is downloaded, and no text that the project
-measures itself with is read.
+Everything it learns from is generated here, with a dictionary's ordinary words (WordNet, Debian's
+wordnet-base): nothing is downloaded, and no text that the project measures itself with is read.
 
-  python -m export.train.tagger --minutes 5 edge/pii/weights/tagger.onnx
+  python -m export.train.tagger --minutes 6 edge/pii/weights/tagger.onnx
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edge.errors import PrivaedgeError
 from edge.pii.spans import Kind
 from edge.pii.word_features import ends_sentence, word_features
+from export.train import wordnet
+from export.train.lines.vocabulary import name_words
 from export.train.tagger.generate import OUTSIDE, Generator, Sample
 from export.train.tagger.network import Network, to_onnx
 
@@ -97,7 +100,9 @@ def _evaluate(network: Network, samples: list[Sample], rows: _Rows) -> dict[str,
     return {kind: round(right[kind] / total[kind], 4) for kind in sorted(total)}
 
 
-def train(seconds: float, seed: int, output: Path) -> tuple[Network, dict[str, float], int]:
+def train(
+    seconds: float, seed: int, output: Path, english: wordnet.WordNet | None
+) -> tuple[Network, dict[str, float], int]:
     """Train for so many seconds of this process's CPU time; return network, figures, samples.
 
     Every fifth of the way the model is written to output, so that a run can be judged, or stopped.
@@ -108,8 +113,8 @@ def train(seconds: float, seed: int, output: Path) -> tuple[Network, dict[str, f
     network = Network(len(LABELS))
     optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=1e-4)
     loss_of = nn.CrossEntropyLoss(ignore_index=-100)
-    validation = list(Generator(_VALIDATION_SEED).samples(1500))
-    batches = _batches(Generator(seed), rows)
+    validation = list(Generator(_VALIDATION_SEED, english=english).samples(1500))
+    batches = _batches(Generator(seed, english=english), rows)
     begun = time.process_time()
     seen = 0
     shown = 0.0
@@ -145,11 +150,19 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     words.add_argument("output", type=Path, help="where the ONNX file goes")
-    words.add_argument("--minutes", type=float, default=5.0, help="CPU time of training")
+    words.add_argument("--minutes", type=float, default=6.0, help="CPU time of training")
     words.add_argument("--seed", type=int, default=7)
+    words.add_argument(
+        "--wordnet", type=Path, default=wordnet.DEBIAN_FOLDER, metavar="FOLDER",
+        help="the dictionary (default: %(default)s)",
+    )  # fmt: skip
     options = words.parse_args(argv)
+    try:
+        english = wordnet.load(options.wordnet, without=name_words())
+    except PrivaedgeError as error:
+        sys.exit(str(error))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    network, figures, seen = train(options.minutes * 60, options.seed, options.output)
+    network, figures, seen = train(options.minutes * 60, options.seed, options.output, english)
     data = to_onnx(network, LABELS)
     options.output.write_bytes(data)
     report = {"samples": seen, "validation": figures, "bytes": len(data),

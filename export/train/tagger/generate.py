@@ -18,6 +18,7 @@ from export.train.tagger import spoken
 from export.train.tagger.prose import prose
 from export.train.tagger.sentences import Grammar
 from export.train.tagger.values import Value, Values
+from export.train.wordnet import WordNet
 
 OUTSIDE: Final = "O"
 _SLOT: Final = re.compile(r"\{(\w+)\}('s)?")
@@ -37,12 +38,15 @@ class Sample:
 class Generator:
     """Draws samples. The same seed gives the same samples, on the same versions."""
 
-    def __init__(self, seed: int, *, sentences: list[str] | None = None) -> None:
-        """sentences: ordinary prose; by default that of the standard library."""
+    def __init__(
+        self, seed: int, *, sentences: list[str] | None = None, english: WordNet | None = None
+    ) -> None:
+        """sentences: ordinary prose; by default that of the standard library. english: words and
+        sentences of a dictionary, for many more ordinary ones."""
         self._rng = random.Random(seed)  # noqa: S311 - text, no secret
         self._values = Values(seed)
         text = prose(60_000, 1) if sentences is None else sentences
-        self._grammar = Grammar(random.Random(seed + 1), text)  # noqa: S311 - text, no secret
+        self._grammar = Grammar(random.Random(seed + 1), text, english)  # noqa: S311 - no secret
         jobs = [self._values.job() for _ in range(400)]
         self._grammar.use_jobs([re.sub(r"[^a-z ]", " ", job.lower()) for job in jobs])
 

@@ -96,6 +96,7 @@ never really most on why about over away again always often usually sometimes ra
 yet soon later early today tomorrow yesterday tonight together alone almost nearly quite rather
 pretty enough probably maybe perhaps certainly definitely actually basically literally honestly
 seriously obviously hopefully luckily sadly suddenly slowly quickly carefully easily hardly exactly
+asap lol btw fyi tbh imo though anyway somehow somewhere everywhere instead indeed meanwhile
 """)
 
 PAST: Final = dict(

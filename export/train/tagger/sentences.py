@@ -14,6 +14,7 @@ from typing import Final
 
 from edge.pii.spans import Kind
 from export.train.tagger import lexicon as lex
+from export.train.wordnet import WordNet
 
 _INNER: Final = re.compile(r"\[([^\[\]]*)\]")
 _PART: Final = re.compile(r"<(\w+)>")
@@ -54,6 +55,14 @@ everybody [calls|called|knows|loves] him {name}
 {name} who [<vs>|is|was] [<np>|<adj>] <vs> <np>
 i'd like to [pay|send|transfer] [some money|<num> dollars|it] to {name}
 [to|from|for|dear] {name} <fill> <s>
+<s> [said|says|asked|replied|thought|shouted] {name} [to {name}|<adv>|]
+[i am|i'm|we're|it is|that's] [so|very|too|really|not] <adj> [said|says|asked|replied] {name} [to {name}|]
+{name} [is|was] a [huge|big|great|<adj>] {name} [fan|<n>]
+a [new|great|<adj>|] [film|movie|show|series|play|song|album|novel|book|<n>] [directed|written|produced|recorded|composed|edited|sung] by {name} and [starring|featuring|presenting|introducing|involving] {name} [and {name}|]
+[our|the|these|my] <num> <n> {name} {name} and {name} [<v> <np>|are <adj>|]
+[the|our|a] [regular|famous|former|late|young|<adj>] <n> {name} <vs> [<np>|<adv>|that <s>]
+[<vp>|<s>] [asap|as soon as possible|<adv>] my name is {name}
+[here's|here is|this is|where is] {name}'s <n> [<fill>|and <n>|]
 """
 
 PLACE: Final = """
@@ -174,6 +183,15 @@ my <n> [is|was] [<adj>|<adv> <adj>|<np>|in the <n>]
 [i speak|he learns|do you understand|we teach|translated into|in] <nation> [and <nation>|<adv>|]
 [the|a|my|our|some] <nation> [<n>|food|people|restaurant|president|government|language] [is|was|<vs>] [<adj>|<np>|]
 he is <nation> and she is [half |] <nation>
+[i am|i'm|we're|it is|that's] [so|very|too|really|not] <adj> [said|says|asked|replied] [she|he|the <n>|my <relation>|they]
+[<adj>|<np>|<n>] [must|can|should|may|will] [not |] <v> [<np>|<adv>|on the <n>]
+[<n>|<adj> <n>|<n> <n>] [is|are|was|were] <adj> [in|on|for|with|by] [<n>|<adj> <n>|the <n>]
+[is it|are they|do they serve|do you have|we sell|i like|she makes] [<n>|<adj> <n>] [<n>|]
+<sentence>
+<sentence>
+<sentence>
+<definition>
+<definition>
 <prose>
 <prose>
 <prose>
@@ -249,8 +267,10 @@ _NATIONS: Final = (
     "egyptian",
 )
 _REPLACED: Final = re.compile(
-    r"\b(?:the|a|an|this|your|our|their) (?!of|to|in|and)[a-z]+|\b(?:it|they|he|we)\b"
+    r"\b(?:the|a|an|this|your|our|their) (?!of|to|in|and)[a-z]+|\b(?:it|they|he|she|we)\b"
 )
+_FROM_DICTIONARY: Final = 0.3
+"""How often a word is drawn from the dictionary, where there is one."""
 _SITES: Final = ("instagram", "twitter", "tiktok", "twitch", "discord", "youtube", "facebook",
                  "telegram", "snapchat", "steam", "reddit", "github")  # fmt: skip
 _THIRD: Final = {"have": "has", "be": "is", "do": "does", "go": "goes"}
@@ -266,10 +286,15 @@ def patterns(block: str) -> list[str]:
 class Grammar:
     """Draws sentences as text in which only {kind} slots are left."""
 
-    def __init__(self, rng: random.Random, prose: list[str]) -> None:
-        """prose: ordinary sentences, and the source of rarer words."""
+    def __init__(
+        self, rng: random.Random, prose: list[str], english: WordNet | None = None
+    ) -> None:
+        """prose: ordinary sentences, and the source of rarer words. english: more of both."""
         self._rng = rng
         self._prose = prose
+        self._sentences = english.sentences if english else tuple(prose)
+        self._definitions = english.definitions if english else tuple(prose)
+        self._english = english
         self._rare = sorted({word for line in prose for word in line.split() if word.isalpha()})
         self._private = {kind: patterns(block) for kind, block in _HEADS.items()}
         self._others = patterns(OTHERS)
@@ -283,15 +308,15 @@ class Grammar:
     def private(self) -> str:
         """Return a sentence with at least one private value."""
         way = self._rng.random()
-        if way < 0.1:
+        if way < 0.16:
             return self._into_prose()
-        if way < 0.45:
+        if way < 0.48:
             block = self._private[Kind.NAME]
-        elif way < 0.54:
+        elif way < 0.56:
             block = self._private[Kind.PLACE]
-        elif way < 0.63:
+        elif way < 0.64:
             block = self._private[Kind.ORGANISATION]
-        elif way < 0.8:
+        elif way < 0.81:
             block = self._private[Kind.ADDRESS]
         else:
             block = self._others
@@ -305,7 +330,7 @@ class Grammar:
 
     def _into_prose(self) -> str:
         """Return a sentence of prose in which something private stands for one of its things."""
-        line = self._rng.choice(self._prose)
+        line = self._rng.choice(self._sentences if self._rng.random() < 0.7 else self._prose)
         places = list(_REPLACED.finditer(line))
         if not places:
             return "{name} " + line
@@ -323,40 +348,58 @@ class Grammar:
             pattern = pattern[: part.start()] + self._part(part[1]) + pattern[part.end() :]
         return " ".join(pattern.split())
 
-    def _word(self, common: tuple[str, ...], rare: float) -> str:
-        """Return a common word, with probability rare a rarer one, seldom one that does not exist."""
+    def _word(self, common: tuple[str, ...], rare: float, more: str) -> str:
+        """Return a common word, at times a rarer one, seldom one that does not exist.
+
+        rare: how probably one of prose. more: the list of the dictionary that others come from.
+        """
         rng = self._rng
         way = rng.random()
         if way < 0.03:
             return rng.choice(lex.STEMS) + rng.choice("aeiou") + rng.choice(
                 ("b", "ck", "d", "g", "ll", "m", "n", "nd", "p", "r", "rt", "sh", "st", "tt", "v")
             ) + rng.choice(lex.ENDINGS)  # fmt: skip
-        return rng.choice(self._rare if way < 0.03 + rare else common)
+        if way < 0.03 + rare:
+            return rng.choice(self._rare)
+        if self._english is not None and way < 0.03 + rare + _FROM_DICTIONARY:
+            return str(rng.choice(getattr(self._english, more)))
+        return rng.choice(common)
 
     def _inflected(self, verb: str) -> str:
         """Return a verb in the third person, or in the past."""
         if self._rng.random() < 0.5:
+            irregular = self._irregular(verb, "ed")
+            if irregular and verb not in lex.PAST:
+                return irregular
             return lex.PAST.get(verb, verb + ("d" if verb[-1] == "e" else "ed"))
         return _THIRD.get(verb, verb + ("es" if verb[-1] in "shx" else "s"))
+
+    def _irregular(self, verb: str, ending: str) -> str | None:
+        forms = self._english.inflected.get(verb, ()) if self._english else ()
+        return next((form for form in forms if form.endswith(ending)), None)
 
     def _part(self, part: str) -> str:
         rng = self._rng
         match part:
             case "n":
-                noun = self._word(lex.NOUNS, 0.15)
+                noun = self._word(lex.NOUNS, 0.15, "nouns")
                 return noun + "s" if rng.random() < 0.15 and noun[-1] not in "sxyh" else noun
             case "v":
-                return self._word(lex.VERBS, 0.06)
+                return self._word(lex.VERBS, 0.06, "verbs")
             case "vs":
-                return self._inflected(self._word(lex.VERBS, 0.03))
+                return self._inflected(self._word(lex.VERBS, 0.03, "verbs"))
             case "ving":
-                verb = self._word(lex.VERBS, 0.05)
+                verb = self._word(lex.VERBS, 0.05, "verbs")
                 return (
-                    verb[:-1] if verb[-1] == "e" and verb[-2:] not in ("ee", "be") else verb
-                ) + "ing"
+                    self._irregular(verb, "ing")
+                    or (verb[:-1] if verb[-1] == "e" and verb[-2:] not in ("ee", "be") else verb)
+                    + "ing"
+                )
             case "adj":
-                return self._word(lex.ADJECTIVES, 0.1)
+                return self._word(lex.ADJECTIVES, 0.1, "adjectives")
             case "adv":
+                if self._english is not None and rng.random() < _FROM_DICTIONARY:
+                    return rng.choice(self._english.adverbs)
                 return rng.choice(lex.ADVERBS)
             case "np":
                 heads = ("the <n>", "a <n>", "my <n>", "your <n>", "some <n>", "the <adj> <n>",
@@ -393,6 +436,10 @@ class Grammar:
                 return rng.choice(self._jobs) if self._jobs else rng.choice(lex.NOUNS)
             case "prose":
                 return rng.choice(self._prose)
+            case "sentence":
+                return rng.choice(self._sentences)
+            case "definition":
+                return rng.choice(self._definitions)
             case "date":
                 return "{date}"
             case _:
