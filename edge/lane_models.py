@@ -11,6 +11,9 @@ from edge.config import Settings
 from edge.errors import ModelError
 from edge.face_model import FaceModel, load_face_model
 from edge.fetch import Progress, ignore_progress
+from edge.inference.choice import engine_maker
+from edge.inference.manifest import engines_dir, find_model
+from edge.model_store import is_path, store_of
 from edge.pii.classifier import TextClassifier
 from edge.pii.lines import LineJudge
 from edge.pii.tagger import TokenTagger, load_word_tagger
@@ -108,7 +111,7 @@ def _judge(settings: Settings) -> Callable[[], LineJudge]:
 
 def _words(settings: Settings) -> Callable[[], PrivateWords]:
     audio = settings.audio
-    load = _tagger(settings)
+    load = tagger_maker(settings)
     spare = [load()]
 
     def make() -> PrivateWords:
@@ -118,7 +121,7 @@ def _words(settings: Settings) -> Callable[[], PrivateWords]:
     return make
 
 
-def _tagger(settings: Settings) -> Callable[[], TokenTagger | None]:
+def tagger_maker(settings: Settings) -> Callable[[], TokenTagger | None]:
     """Return what loads the first tagger of the preference that is on this machine."""
     preference, threads = settings.audio.tagger, settings.runtime.threads or 1
     for item in preference or ():
@@ -127,9 +130,19 @@ def _tagger(settings: Settings) -> Callable[[], TokenTagger | None]:
         folder = Path(item).expanduser()
         if folder.is_dir():
             return lambda: TokenClassifier.load(folder, threads=threads)
+        if folder.is_file() if is_path(item) else find_model(engines_dir(), item) is not None:
+            resolved = store_of(settings).resolve([item], fetch=False)
+            make = engine_maker(
+                resolved.read_bytes(),
+                resolved.name,
+                resolved.weights_sha256,
+                device=settings.runtime.device,
+                threads=threads,
+            )
+            return lambda: TokenClassifier.of(make())
     if preference is None:
         return lambda: None
     raise ModelError(
-        f"no tagger can be had: {', '.join(preference)} is neither {OWN_TAGGER} nor a folder that "
-        "is here. Name one in audio.tagger, or set it to null."
+        f"no tagger can be had: {', '.join(preference)} is neither {OWN_TAGGER} nor an exported "
+        "model or folder that is here. Name one in audio.tagger, or set it to null."
     )

@@ -10,6 +10,8 @@ from typing import Final
 from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import FetchError, Progress, ignore_progress
+from edge.inference.choice import engine_maker
+from edge.inference.manifest import engines_dir, load_manifest, read_vouched
 from edge.inference.onnx import OnnxEngine
 from edge.model_store import ModelStore, store_of
 from edge.speech.align import SphinxAligner
@@ -18,12 +20,16 @@ from edge.speech.moonshine import Moonshine, MoonshineTranscriber
 from edge.speech.tokens import Vocabulary
 from edge.speech.vad import SileroVad
 from edge.speech.whisper import WhisperTranscriber
+from edge.speech.whisper_onnx import WhisperOnnx, WhisperOnnxTranscriber
 from edge.speech.words import Transcriber, VoiceDetector
 
 _MOONSHINE: Final = "moonshine"
 _MOONSHINE_PARTS: Final = ("encoder", "decoder", "tokenizer")
 """A Moonshine model NAME is three entries of the catalogue: NAME-encoder and so on."""
 _MOONSHINE_LANGUAGE: Final = "en"
+_WHISPER: Final = "whisper"
+_WHISPER_PARTS: Final = ("encoder", "decoder")
+"""A Whisper that was exported is two files of the manifest under one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ def load_speech_model(
         return SileroVad(OnnxEngine(vad_data, vad.name, threads=1))
 
     make_vad()
-    name, make = _choose(settings, store, threads, progress)
+    name, make = choose_transcriber(settings, store, threads, progress)
     # A model that cannot be loaded is told of before anything is written.
     spare = [make()]
 
@@ -68,10 +74,13 @@ def load_speech_model(
     return SpeechModel(name, make_vad, make_transcriber)
 
 
-def _choose(
+def choose_transcriber(
     settings: Settings, store: ModelStore, threads: int, progress: Progress
 ) -> tuple[str, Callable[[], Transcriber]]:
-    """Return the name and the maker of the first model of the preference that can be had."""
+    """Return the name and the maker of the first model of the preference that can be had.
+
+    Files are fetched and verified; nothing is loaded before the maker is called. Raises ModelError.
+    """
     audio = settings.audio
     reasons: dict[str, str] = {}
     for may_fetch in (False, True) if settings.models.fetch else (False,):
@@ -81,6 +90,8 @@ def _choose(
                     return item, _moonshine(
                         item, store, audio.language, threads, progress, may_fetch=may_fetch
                     )
+                if (exported := _exported_whisper(item, settings, threads)) is not None:
+                    return item, exported
                 folder = find_whisper(
                     _known(item, store),
                     store.search_dirs,
@@ -102,6 +113,43 @@ def _choose(
     )
 
 
+def _exported_whisper(
+    item: str, settings: Settings, threads: int
+) -> Callable[[], Transcriber] | None:
+    """Return the maker of a Whisper that was exported under this name; None where none was.
+
+    Raises ModelError where the manifest is damaged, or a file is not what it vouches for.
+    """
+    folder = engines_dir()
+    halves = {
+        file.part: file
+        for file in load_manifest(folder).of(item, "onnx")
+        if file.family == _WHISPER and file.precision == "fp32"
+    }
+    if not set(_WHISPER_PARTS) <= set(halves):
+        return None
+    makers = [
+        engine_maker(
+            read_vouched(folder, halves[part]),
+            f"{item}-{part}",
+            halves[part].origin.sha256,
+            device=settings.runtime.device,
+            threads=threads,
+            part=part,
+        )
+        for part in _WHISPER_PARTS
+    ]
+    language = settings.audio.language
+
+    def make() -> Transcriber:
+        encoder, decoder = (one() for one in makers)
+        return WhisperOnnxTranscriber(
+            WhisperOnnx(encoder, decoder, language=language), SphinxAligner()
+        )
+
+    return make
+
+
 def _known(item: str, store: ModelStore) -> str:
     """Return an item that can be a Whisper model; ModelError where it is nothing known."""
     if "/" in item or item == ANY or item.startswith(f"{ANY}-"):
@@ -112,8 +160,14 @@ def _known(item: str, store: ModelStore) -> str:
         if store.catalogue[name].family == _MOONSHINE and name.endswith(_MOONSHINE_PARTS[0])
     ]
     raise ModelError(
-        f"{item} is no speech model. Known are {', '.join([ANY, *moonshines])}, or name a folder."
+        f"{item} is no speech model. Known are {', '.join([ANY, *moonshines])}; or name a folder, "
+        "or a Whisper that was exported."
     )
+
+
+def moonshine_files(item: str, store: ModelStore) -> tuple[str, ...]:
+    """Names in the catalogue of a Moonshine model's files; none where it is no such model."""
+    return tuple(f"{item}-{p}" for p in _MOONSHINE_PARTS) if _is_moonshine(item, store) else ()
 
 
 def _is_moonshine(item: str, store: ModelStore) -> bool:

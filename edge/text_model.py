@@ -9,7 +9,12 @@ from typing import TypeVar
 from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import Progress, ignore_progress
-from edge.inference.onnx import OnnxEngine
+from edge.inference.choice import engine_maker
+from edge.inference.engine import Engine
+from edge.lanes import doctr_det
+from edge.lanes.doctr_card import ARCHITECTURE
+from edge.lanes.doctr_det import DoctrDetector
+from edge.lanes.doctr_rec import DoctrReader
 from edge.lanes.lane import Detector
 from edge.lanes.ppocr_det import DEFAULT_CONF, PpocrDetector
 from edge.lanes.ppocr_rec import PpocrReader, dictionary
@@ -17,9 +22,11 @@ from edge.lanes.reader import Reader
 from edge.model_store import ModelStore, ResolvedModel, store_of
 from edge.track import TrackerSettings
 
-_DETECTORS, _RECOGNISERS, _CLASSIFIERS = ("ppocr-det",), ("ppocr-rec",), ("ppocr-cls",)
-"""Families that there is a decoder for. A file that is in no catalogue is taken for one of them:
-a wrong one is told of by its first output, which closes the gate."""
+_DETECTORS = ("ppocr-det", "doctr-det")
+_RECOGNISERS = ("ppocr-rec", "doctr-rec")
+_CLASSIFIERS = ("ppocr-cls",)
+"""Families that there is a decoder for. A file of unknown family is docTR's where its metadata says
+so, else taken for PP-OCR's: a wrong one is told of by its first output, which closes the gate."""
 
 T = TypeVar("T")
 
@@ -51,30 +58,47 @@ def load_text_model(settings: Settings, progress: Progress = ignore_progress) ->
 
     def choose(
         preference: Sequence[str], families: Sequence[str]
-    ) -> tuple[ResolvedModel, Callable[[], OnnxEngine]]:
+    ) -> tuple[ResolvedModel, Callable[[], Engine]]:
         resolved = _resolve(store, preference, families, fetch, progress)
-        data = resolved.read_bytes()
-        return resolved, lambda: OnnxEngine(data, resolved.name, threads=threads)
+        return resolved, engine_maker(
+            resolved.read_bytes(),
+            resolved.name,
+            resolved.weights_sha256,
+            device=settings.runtime.device,
+            threads=threads,
+        )
 
     finder, finder_engine = choose(text.detector, _DETECTORS)
     recogniser, recogniser_engine = choose(text.recogniser, _RECOGNISERS)
+    words = _is_doctr(finder, finder_engine)
+    conf = doctr_det.DEFAULT_CONF if words else DEFAULT_CONF
+    finds = DoctrDetector if words else PpocrDetector
+    reads_words = _is_doctr(recogniser, recogniser_engine)
     classifier = None
-    if text.orientation is not None:
+    if text.orientation is not None and not reads_words:  # docTR's reader tries both ways itself
         _, classifier = choose(text.orientation, _CLASSIFIERS)
-    conf = DEFAULT_CONF
 
     def build_detector() -> Detector:
         weakest = TrackerSettings(conf=conf).weak
-        return PpocrDetector(finder_engine(), input_size=text.input_size, weakest=weakest)
+        return finds(finder_engine(), input_size=text.input_size, weakest=weakest)
 
     def build_reader() -> Reader:
         engine = recogniser_engine()
+        if reads_words:
+            return DoctrReader(engine)
         characters = dictionary(engine.metadata.get("character"), recogniser.name)
         return PpocrReader(engine, characters, classifier() if classifier is not None else None)
 
     return TextModel(
         f"{finder.name} + {recogniser.name}", conf, _ready(build_detector), _ready(build_reader)
     )
+
+
+def _is_doctr(resolved: ResolvedModel, make: Callable[[], Engine]) -> bool:
+    """Whether a model is docTR's: by its family, or by what an unknown file says of itself."""
+    if resolved.family is not None:
+        return resolved.family.startswith("doctr-")
+    return ARCHITECTURE in make().metadata
 
 
 def _resolve(

@@ -113,14 +113,34 @@ def test_text_is_looked_for_as_often_as_that_is_set(tmp_path: Path, face: str) -
 # --- plates ---------------------------------------------------------------------------------
 
 
+FOREIGN_ONLY = 'video.models.plate.model=["plate-hyperlpr"]'
+"""A model that no fresh machine has."""
+
+
 def text_lane(settings: Settings, models: LaneModels) -> TextLane:
     (lane,) = [worker._lane for worker in workers(settings, models) if worker.name == "text"]
     assert isinstance(lane, TextLane)
     return lane
 
 
-def test_missing_plate_model_is_stood_in_for_by_text_and_told_of(tmp_path: Path, face: str) -> None:
+def test_a_line_that_is_seen_once_is_hidden_whatever_faces_need(tmp_path: Path, face: str) -> None:
+    settings, models = load(tmp_path, face, "stabilization.k_confirm=3", OFF.format("plate"))
+    assert text_lane(settings, models)._settings.k_confirm == 1
+    (faces,) = [worker._lane for worker in workers(settings, models) if worker.name == "faces"]
+    assert faces._tracker._settings.k_confirm == 3
+
+
+def test_a_fresh_machine_looks_for_plates_and_reads_them(tmp_path: Path, face: str) -> None:
     settings, models = load(tmp_path, face)
+    assert models.plate is not None
+    assert models.plate.name == "plates-own"
+    assert not models.notes
+    assert [worker.name for worker in workers(settings, models)] == ["faces", "plates", "text"]
+    assert text_lane(settings, models)._plates  # the second opinion
+
+
+def test_missing_plate_model_is_stood_in_for_by_text_and_told_of(tmp_path: Path, face: str) -> None:
+    settings, models = load(tmp_path, face, FOREIGN_ONLY)
     assert models.plate is None
     (note,) = models.notes
     assert note.startswith("no plate detector: lines that read like a plate are hidden instead (")
@@ -131,14 +151,14 @@ def test_missing_plate_model_is_stood_in_for_by_text_and_told_of(tmp_path: Path,
 
 
 def test_the_stand_in_hides_plates_whatever_else_text_hides(tmp_path: Path, face: str) -> None:
-    settings, models = load(tmp_path, face, "video.models.text.hide=[]")
+    settings, models = load(tmp_path, face, "video.models.text.hide=[]", FOREIGN_ONLY)
     assert models.notes
     assert text_lane(settings, models)._plates
 
 
 def test_missing_plate_model_without_text_is_an_error(tmp_path: Path, face: str) -> None:
     with pytest.raises(ModelError, match="plate-hyperlpr") as caught:
-        load(tmp_path, face, OFF.format("text"))
+        load(tmp_path, face, OFF.format("text"), FOREIGN_ONLY)
     assert "\n" not in str(caught.value)
 
 

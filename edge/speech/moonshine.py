@@ -27,7 +27,7 @@ from edge.speech.align import Aligner, HeardWord
 from edge.speech.circles import goes_in_circles
 from edge.speech.samples import check_samples
 from edge.speech.splitting import hear
-from edge.speech.tokens import Vocabulary
+from edge.speech.tokens import Pieces, Vocabulary
 from edge.speech.words import SAMPLE_RATE, Samples, Word
 
 MAX_SECONDS: Final = 30.0
@@ -44,7 +44,7 @@ _SHORTEST_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Moonshine made of some sound: its tokens, and the probability of each."""
+    """What a recogniser made of some sound: its tokens, and the probability of each."""
 
     tokens: tuple[int, ...] = field(repr=False)
     probabilities: tuple[float, ...] = field(repr=False)
@@ -140,7 +140,7 @@ def _likeliest(outputs: Tensors) -> tuple[int, float]:
     return token, float(1 / np.exp(row - row[token]).sum())
 
 
-def words_of(answer: Answer, vocabulary: Vocabulary) -> list[HeardWord]:
+def words_of(answer: Answer, vocabulary: Pieces) -> list[HeardWord]:
     """Join tokens to words. A word's confidence is the probability of all of its tokens.
 
     Punctuation stays with its word and does not count for the confidence. Raises InferenceError

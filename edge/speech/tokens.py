@@ -9,7 +9,7 @@ whole text are joined before they are read as UTF-8.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Protocol, Self
 
 from edge.errors import InferenceError, ModelError
 
@@ -17,6 +17,16 @@ _SPACE = "▁".encode()
 _CONTROL = (b"<s>", b"</s>", b"<unk>", b"<<ST_")
 """Tokens that stand for no text begin with one of these."""
 _MAX_TOKENS = 1 << 20
+
+
+class Pieces(Protocol):
+    """What joins tokens to words."""
+
+    def starts_word(self, token: int) -> bool:
+        """Whether a token's text begins with a space. Raises InferenceError for no known token."""
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """Return the text of tokens. Raises InferenceError for a number that is no token's."""
 
 
 class Vocabulary:

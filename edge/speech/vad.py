@@ -20,7 +20,10 @@ WINDOW: Final = 512
 """Samples judged at once: 32 ms. The model takes no other number at 16 kHz."""
 _CONTEXT: Final = 64
 _STATE: Final = (2, 1, 128)
-_INPUTS: Final = {"input", "state", "sr"}
+_RATE: Final = "sr"
+"""Input of the published file, which chooses between two networks by it; `privaedge export` keeps
+the one for 16 kHz and drops the input."""
+_INPUTS: Final = {"input", "state"}
 _OUTPUTS: Final = {"output", "stateN"}
 
 
@@ -33,13 +36,14 @@ class SileroVad:
 
     def __init__(self, engine: Engine) -> None:
         """Raises ModelError where the engine's model is not Silero VAD."""
-        if set(engine.inputs) != _INPUTS or set(engine.outputs) != _OUTPUTS:
+        if set(engine.inputs) - {_RATE} != _INPUTS or set(engine.outputs) != _OUTPUTS:
             raise ModelError(
                 f"model {engine.name} is not Silero VAD version 5 or 6 (its inputs are "
                 f"{', '.join(engine.inputs)}). Use silero-vad of the catalogue."
             )
         self._engine = engine
-        self._rate = np.array(SAMPLE_RATE, np.int64)
+        rate = np.array(SAMPLE_RATE, np.int64)
+        self._rate = {_RATE: rate} if _RATE in engine.inputs else {}
         self._windows = 0
         self._rest: Samples = np.zeros(0, np.float32)
         self._state = np.zeros(_STATE, np.float32)
@@ -69,7 +73,7 @@ class SileroVad:
 
     def _probability(self, window: Samples) -> float:
         self._input[0, _CONTEXT:] = window
-        outputs = self._engine.run({"input": self._input, "state": self._state, "sr": self._rate})
+        outputs = self._engine.run({"input": self._input, "state": self._state, **self._rate})
         probability, state = np.asarray(outputs["output"]), np.asarray(outputs["stateN"])
         if probability.shape != (1, 1) or state.shape != _STATE:
             raise InferenceError(

@@ -1,0 +1,1 @@
+"""Families of models, one module each; export/registry.py lists them."""

@@ -1,0 +1,102 @@
+"""PP-OCR's text recogniser, published as ONNX: lines 48 px high, any width, eight at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InferenceError
+from edge.inference.engine import Tensors
+from edge.inference.onnx import OnnxEngine
+from edge.lanes.ppocr_rec import LINE_HEIGHT_PX, PpocrReader, ctc_greedy, dictionary
+from export.detection import host_picture
+from export.family import Axis, Family, Part, Port, Sample, Source, Tally
+from export.lines import line_pictures
+from export.material import Material
+from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+
+_INPUT = "x"
+_WIDEST = 1584
+"""33 times the height, the longest line that the runtime straightens (edge/lanes/rectify.py)."""
+
+
+class PpocrRecPart(Part):
+    """Probabilities of each character in each of width / 8 steps."""
+
+    name = ""
+    opset = 17
+    inputs = (
+        Port(_INPUT, (Axis("lines", 1, 2, 8), 3, LINE_HEIGHT_PX, Axis("width", 48, 320, _WIDEST))),
+    )
+
+    def __init__(self, source: Source) -> None:
+        """Load the file. Raises ModelError where it brings no dictionary."""
+        self._original = OnnxOriginal(source)
+        stated = self._original.metadata.get("character")
+        self._characters = ("", *dictionary(stated, source.name))
+        self.metadata = dict(self._original.metadata)
+
+    def to_onnx(self, out: Path) -> None:
+        """Write the published graph."""
+        out.write_bytes(self._original.data)
+
+    def samples(self, material: Material, count: int) -> list[Sample]:
+        """Return lines of text as the runtime feeds them."""
+        recorder = Recorder(self._original.engine)
+        reader = PpocrReader(recorder, self._characters[1:], None)
+        for rgb, quad in line_pictures(material, count):
+            reader.read(host_picture(rgb), quad[None])
+        return [Sample(fed) for fed in recorder.fed]
+
+    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run the published file in ONNX Runtime."""
+        return self._original.run(feeds)
+
+    def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
+        """Count characters that are read the same, line by line."""
+        total = Tally(0, 0)
+        for a, b in zip(self._texts(wanted), self._texts(got), strict=True):
+            longest = max(len(a), len(b))
+            total += Tally(longest - distance(a, b), longest)
+        return total
+
+    def _texts(self, outputs: Tensors) -> list[str]:
+        """Return what the runtime reads; nothing where it would refuse."""
+        chances = np.asarray(next(iter(outputs.values())), np.float32)
+        try:
+            return [ctc_greedy(chance, self._characters).text for chance in chances]
+        except InferenceError:
+            return [""] * len(chances)
+
+
+def distance(a: str, b: str) -> int:
+    """Return how many characters have to be changed, added or removed to get from a to b."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+class PpocrRecFamily(Family):
+    """Files that carry a dictionary of characters."""
+
+    name = "ppocr-rec"
+
+    def can_load(self, source: Source) -> bool:
+        """Tell by the dictionary in its metadata."""
+        if not looks_like_onnx(source.path):
+            return False
+        data = read(source)
+        inputs, outputs = value_names(data, source.name)
+        if len(inputs) != 1 or len(outputs) != 1:
+            return False
+        return bool(OnnxEngine(data, source.name).metadata.get("character"))
+
+    def open(self, source: Source) -> tuple[Part, ...]:
+        """Load a file. Raises ModelError."""
+        return (PpocrRecPart(source),)
