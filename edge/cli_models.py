@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.cli_common import Json, err, out, reported
+from edge.cli_common import Json, Profile, err, out, reported
 from edge.errors import ExitCode
 
 models_app = typer.Typer(no_args_is_help=True, help="List, fetch and verify model files.")
@@ -34,8 +34,12 @@ def models_list(as_json: Json = False) -> None:
 def models_fetch(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Models to fetch; without, what a run of the balanced profile needs."),
+        typer.Argument(
+            help="Models of the catalogue, or a speech model such as moonshine-tiny-en; without, "
+            "all that a run needs."
+        ),
     ] = None,
+    profile: Profile = None,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Fetch again, replacing a file with a wrong hash.")
     ] = False,
@@ -43,21 +47,20 @@ def models_fetch(
     """Fetch models into the cache, verified; afterwards everything works offline."""
     with reported():
         from edge import progress
-        from edge.config import Settings
+        from edge.config_io import load_config
+        from edge.model_store import store_of
+        from edge.needed_models import fetch_needed, files_of
 
-        store = _store()
+        settings = load_config(profile)
+        store, notes = store_of(settings), list[str]()
         with progress.fetching(err) as fetching:
             if names:
-                paths = [store.fetch(name, fetching, force=force) for name in names]
+                files = [file for name in names for file in files_of(name, store)]
+                paths = [store.fetch(file, fetching, force=force) for file in files]
             else:
-                models = Settings().video.models
-                text = models.text
-                wanted = (models.face.model, text.detector, text.recogniser, text.orientation)
-                paths = [
-                    store.resolve(preference, True, fetching).path
-                    for preference in wanted
-                    if preference is not None
-                ]
+                paths, notes = fetch_needed(settings, store, fetching)
+        for note in notes:
+            err.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
         for path in paths:
             out.print(str(path), soft_wrap=True, highlight=False)
 

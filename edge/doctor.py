@@ -8,6 +8,7 @@ shown as ~.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,19 +17,20 @@ from typing import Final
 from edge import __version__
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
+from edge.doctor_lanes import LaneDoctor
 from edge.doctor_report import (
     Engines,
+    LanePart,
     ModelState,
     Problem,
     ProfileUse,
-    Readiness,
     Report,
     render,
 )
 from edge.errors import ConfigError, ModelError, SinkError
 from edge.media.encoders import AUTO, EncoderState, choose_encoder
 from edge.media.probe import Media, probe_media
-from edge.model_store import ModelStore, is_path, store_of
+from edge.model_store import ModelStore, store_of
 from edge.probe import (
     OPTIONAL_PACKAGES,
     Inference,
@@ -77,11 +79,12 @@ def collect(
     problems = [*_installation_problems(machine, media, inference), *_model_problems(store, models)]
 
     uses: list[ProfileUse] = []
+    lane_doctor = LaneDoctor()
     for name, settings in settings_by_profile.items():
         if isinstance(settings, ConfigError):
             problems.append(Problem(True, f"profile {name}: {settings}"))
             continue
-        use, found = _profile_use(name, settings, store_for(settings), media)
+        use, found = _profile_use(name, settings, store_for(settings), media, lane_doctor)
         uses.append(use)
         problems += found
     return Report(
@@ -174,10 +177,11 @@ def _installation_problems(
 
 
 def _profile_use(
-    name: str, settings: Settings, store: ModelStore, media: Media
+    name: str, settings: Settings, store: ModelStore, media: Media, lane_doctor: LaneDoctor
 ) -> tuple[ProfileUse, list[Problem]]:
     face, encoder = settings.video.models.face, settings.video.encoder
-    readiness, model, why, problems = _choose_model(name, settings, store)
+    parts = list(lane_doctor.parts(settings, store))
+    problems = _lane_problems(name, parts, store)
     codec, trouble = encoder_use(encoder.codec, media.live_encoders)
     if trouble is not None:
         problems = [*problems, Problem(False, f"profile {name}: {trouble}")]
@@ -188,17 +192,20 @@ def _profile_use(
         if encoder.bitrate is None
         else f"{encoder.bitrate / 1e6:g} Mbit/s"
     )
+    shown = tuple(_without_home(part) for part in parts)
+    faces = shown[0]
     use = ProfileUse(
         profile=name,
-        readiness=readiness,
-        model=model,
-        why=_tilde(why),
+        readiness=faces.readiness,
+        model=faces.model,
+        why=faces.why,
         device="CPU (as set)" if settings.runtime.device == "cpu" else "CPU",
         input_size=face.input_size,
         target_fps=settings.scheduler.target_fps,
         delay_s=settings.delay_s,
         effect=f"{settings.blur.type} {settings.blur.shape}",
         encoder=f"{codec}{preset} {rate}",
+        lanes=shown,
     )
     return use, problems
 
@@ -228,43 +235,27 @@ def _live_encoder(media: Media) -> str:
     return f"{choice.name}: {choice.why}"
 
 
-def _choose_model(
-    profile: str, settings: Settings, store: ModelStore
-) -> tuple[Readiness, str | None, str, list[Problem]]:
-    """Say which face model a run would take, why, and what is wrong with that."""
-    face = settings.video.models.face
-    if not face.enabled:
-        text = f"profile {profile} does not look for faces. Set video.models.face.enabled to true."
-        return "off", None, "video.models.face.enabled is false", [Problem(False, text)]
-    try:
-        resolved = store.resolve(face.model, fetch=False)
-    except ModelError as error:
-        if settings.models.fetch and _all_missing(face.model, store):
-            first = next((n for n in face.model if store.catalogue[n].fetchable), None)
-            if first is not None:
-                why = "none of its preference is here; the first that can be fetched"
-                return "fetch", first, why, _cache_problems(store.cache_dir)
-        return "broken", None, str(error), [Problem(True, str(error))]
-    passed = []
-    for item in face.model:
-        if is_path(item) or item == resolved.name:
-            break
-        passed.append(item)
-    if passed:
-        why = f"first of its preference that is here ({', '.join(passed)} not on disk)"
-    else:
-        why = "first of its preference"
-    return "ready", resolved.name, why, []
+def _lane_problems(profile: str, parts: Sequence[LanePart], store: ModelStore) -> list[Problem]:
+    """What is wrong with the models of a profile's lanes, in the order of the lanes."""
+    problems = []
+    for part in parts:
+        match part.readiness:
+            case "broken":
+                problems.append(Problem(True, part.why))
+            case "fetch":
+                problems += _cache_problems(store.cache_dir)
+            case "stands in":
+                problems.append(Problem(False, part.why))
+            case "off" if part.lane == "faces":
+                text = f"profile {profile} does not look for faces. Set {part.why.split()[0]} "
+                problems.append(Problem(False, text + "to true."))
+    return problems
 
 
-def _all_missing(preference: Sequence[str], store: ModelStore) -> bool:
-    """Whether every item is catalogued and simply not there: nothing that needs a repair."""
-    try:
-        return all(
-            not is_path(item) and store.status(item).state == "missing" for item in preference
-        )
-    except ModelError:
-        return False
+def _without_home(part: LanePart) -> LanePart:
+    source = None if part.source is None else _tilde(part.source)
+    runs = None if part.runs is None else _tilde(part.runs)
+    return dataclasses.replace(part, source=source, why=_tilde(part.why), runs=runs)
 
 
 def _cache_problems(folder: Path) -> list[Problem]:

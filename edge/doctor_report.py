@@ -15,7 +15,7 @@ from edge.media.encoders import HARDWARE
 from edge.media.probe import Media
 from edge.probe import OPTIONAL_PACKAGES, Inference, Machine
 
-Readiness = Literal["ready", "fetch", "broken", "off"]
+Readiness = Literal["ready", "fetch", "stands in", "broken", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,37 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
+class LanePart:
+    """One model that a lane needs, and what came of loading and trying it."""
+
+    lane: str
+    """faces, whitelist, plates, text, speech, or the name of an own detector."""
+    role: str
+    """What the lane needs it for: detector, recogniser, transcriber and so on."""
+    readiness: Readiness
+    """ready: here, loaded, and it answered a test input. fetch: a run fetches it first. stands in:
+    another lane does its work. broken: a run stops. off: not asked for."""
+    model: str | None
+    source: str | None = None
+    """The file, or the package that brings it."""
+    sha256: str | None = None
+    verified: bool | None = None
+    """Whether the catalogue, a manifest or the package vouches for the SHA-256. False for a file of
+    one's own that nobody vouches for; None where there is no file."""
+    runs: str | None = None
+    """Which engine runs it here, and why."""
+    answers: bool | None = None
+    """Whether it answered a test input; None where it was not tried."""
+    why: str = ""
+    """Why this one; for what is broken, the cause and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileUse:
-    """What a run with one profile would use here."""
+    """What a run with one profile would use here. readiness, model and why are those of faces."""
 
     profile: str
     readiness: Readiness
-    """ready: runs offline. fetch: a model comes first. broken: stops. off: looks for nothing."""
     model: str | None
     why: str
     device: str
@@ -47,6 +72,7 @@ class ProfileUse:
     delay_s: float
     effect: str
     encoder: str
+    lanes: tuple[LanePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +125,7 @@ _STYLES: Final[dict[str, str]] = {
     "works": "green",
     "ready": "green",
     "fetch": "yellow",
+    "stands in": "yellow",
     "off": "yellow",
     "missing": "dim",
     "does not open here": "dim",
@@ -117,7 +144,8 @@ def render(report: Report) -> RenderableType:
         _models_table(report),
         _heading("Profiles"),
         _profiles_table(report),
-        _facts(_model_choices(report)),
+        _heading("Lanes"),
+        _lanes_table(report),
         _heading("Problems" if report.problems else "No problems found"),
         *(
             Text(f"  {'✗' if p.serious else '!'} {p.text}", style="red" if p.serious else "yellow")
@@ -230,9 +258,29 @@ def _profiles_table(report: Report) -> Table:
     return table
 
 
-def _model_choices(report: Report) -> list[tuple[str, str]]:
-    """Say once for all profiles that make the same choice which model they take, and why."""
-    choices: dict[tuple[str, str], list[str]] = {}
+def _lanes_table(report: Report) -> Table:
+    """Show each part of a lane once for all profiles for which it is the same."""
+    shared: dict[LanePart, list[str]] = {}
     for use in report.profiles:
-        choices.setdefault((use.model or "no model", use.why), []).append(use.profile)
-    return [(model, f"{why} ({', '.join(names)})") for (model, why), names in choices.items()]
+        for part in use.lanes:
+            shared.setdefault(part, []).append(use.profile)
+    rank = {part.lane: number for number, part in reversed(list(enumerate(shared)))}
+    table = _table("lane", "state", "what")
+    for part, profiles in sorted(shared.items(), key=lambda item: rank[item[0].lane]):
+        everywhere = len(profiles) == len(report.profiles)
+        text = _part_text(part) + ("" if everywhere else f" [{', '.join(profiles)}]")
+        table.add_row(Text(f"  {part.lane}"), _styled(part.readiness), Text(text))
+    return table
+
+
+def _part_text(part: LanePart) -> str:
+    if part.readiness in ("broken", "stands in", "off"):
+        model = f" {part.model}" if part.model else ""
+        return f"{part.role}{model}: {part.why}"
+    facts = [part.source if part.source != part.why else None]
+    if part.verified is not None:
+        facts.append("SHA-256 verified" if part.verified else "a file of your own, not verified")
+    if part.answers:
+        facts.append("answers a test input")
+    facts += [part.why, part.runs]
+    return f"{part.role} {part.model}: " + "; ".join(fact for fact in facts if fact)

