@@ -10,17 +10,25 @@ from collections import deque
 _WINDOW_S = 4.0
 """Time over which the earliest arrival is taken for the undisturbed one: network jitter only ever
 makes frames late."""
-_TOLERANCE_S = 0.010
-"""Difference between the clocks that is left alone: a third of a frame at 30 fps."""
+_FOLLOW_S = 20.0
+"""Time constant with which the source's clock is followed: long against what jitter leaves in the
+earliest arrivals (a few ms), short against the time in which a crystal is a frame off (minutes)."""
+_MAX_DRIFT = 0.001
+"""Share by which a clock can be off at most. Crystals: 0.0001; what is more is congestion."""
+_STEADY_S = 0.020
+"""A larger error is none of drift: nothing is learnt from it."""
 _MAX_SLEW = 0.005
-"""Share by which the source's time is stretched at most to follow our clock: inaudible, and 50
-times what a bad crystal is off (100 ppm)."""
+"""Share by which the source's time is stretched at most, while it catches up after congestion."""
+_LONGEST_STEP_S = 1.0
+"""Pictures that did not come for longer do not let time leap when they come."""
 
 
 class Timeline:
     """Maps the pts of one connection after another to stream time (seconds since our start)."""
 
     def __init__(self) -> None:
+        self.drift = 0.0
+        """Share by which the source's seconds are longer than ours: above 0, its clock is slow."""
         self._offset: float | None = None
         self._late: deque[tuple[float, float]] = deque()
         self._last = float("-inf")
@@ -57,9 +65,13 @@ class Timeline:
         if now - self._late[0][0] < _WINDOW_S / 2:
             return  # too short to tell drift from jitter
         error = min(late for _, late in self._late) - self._offset
-        if abs(error) > _TOLERANCE_S:
-            most = _MAX_SLEW * (now - self._slewed_at)
-            self._offset += max(-most, min(most, error))
+        # A phase-locked loop of second order, critically damped: a steady drift leaves no error.
+        passed = min(now - self._slewed_at, _LONGEST_STEP_S)
+        if abs(error) < _STEADY_S:
+            learnt = self.drift + error * passed / (2 * _FOLLOW_S) ** 2
+            self.drift = max(-_MAX_DRIFT, min(_MAX_DRIFT, learnt))
+        slew = max(-_MAX_SLEW, min(_MAX_SLEW, self.drift + error / _FOLLOW_S))
+        self._offset += slew * passed
         self._slewed_at = now
 
 

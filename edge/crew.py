@@ -141,6 +141,10 @@ class Crew:
         """Judge a frame; the caller holds `changed`."""
         return self._gate.judge(pts, overdue=overdue)
 
+    def horizons(self) -> dict[str, float]:
+        """Up to where each lane has judged (pts); the caller holds `changed`."""
+        return self._gate.horizons()
+
     def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         """What all lanes want hidden in a frame, and the track that each box is of."""
         answers = [worker.regions(frame_id, unsure=unsure) for worker in self.workers]
@@ -241,10 +245,14 @@ class Crew:
 def file_feed(give_up: Callable[[], bool]) -> Callable[[LaneWorker], Feed]:
     """Return what feeds lanes of a file, whose reader waits for them."""
 
-    return lambda worker: FileFeed(partial(worker.submit, give_up=give_up), worker.looks_per_s)
+    return lambda worker: FileFeed(
+        partial(worker.submit, give_up=give_up),
+        worker.looks_per_s,
+        between=worker.looks_between,
+    )
 
 
 def live_feed(worker: LaneWorker) -> Feed:
     """Return what feeds a lane of a live stream, which never waits."""
 
-    return LiveFeed(worker, worker.looks_per_s)
+    return LiveFeed(worker, worker.looks_per_s, between=worker.looks_between)

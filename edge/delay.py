@@ -122,6 +122,16 @@ class Gate:
             return Judgement(Verdict.MASK, tuple(late + blind))
         return Judgement(Verdict.RELEASE, hurried=hurried)
 
+    def horizons(self) -> dict[str, float]:
+        """Return up to where each lane has judged, by the names that judgements use.
+
+        Of several lanes of one name, the one that is ahead: it replaces the others.
+        """
+        found: dict[str, float] = {}
+        for state in self._lanes.values():
+            found[state.name] = max(state.horizon, found.get(state.name, -math.inf))
+        return found
+
     def forget(self, before: float) -> None:
         """Drop blind stretches that ended before a pts: those frames have left."""
         self._forgotten = max(self._forgotten, before)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from edge.lanes.lane import Gap
+from edge.recall import put_away
 
 MAX_JOINED_FRAMES = 32
 """Frames from one look to the next at most where a lane looks seldom: bounds what waits for a
@@ -43,8 +44,11 @@ class Worker(Protocol):
 class Joiner:
     """Joins the gaps of one stream until a look is due."""
 
-    def __init__(self, looks_per_s: float = math.inf) -> None:
+    def __init__(self, looks_per_s: float, *, between: bool) -> None:
+        """between: also frames between two looks may be looked at, so that their pictures stay,
+        even where the delay line does not keep them."""
         self.interval_s = 1 / looks_per_s
+        self._between = between
         self._pending: list[Gap] = []
         self._looked = -math.inf
 
@@ -67,6 +71,10 @@ class Joiner:
 
     def add(self, gap: Gap) -> None:
         """Append a gap; the one before a cut has to be popped first."""
+        if not self._between:
+            if self._pending:
+                self._pending[-1] = _put_away(self._pending[-1])
+            gap = replace(gap, frames=(*map(put_away, gap.frames[:-1]), gap.look))
         self._pending.append(gap)
 
     def pop(self) -> Gap | None:
@@ -86,10 +94,12 @@ class Joiner:
 class FileFeed:
     """For a source that waits: looks come as often as the lane wants them."""
 
-    def __init__(self, submit: Callable[[Gap], None], looks_per_s: float) -> None:
-        """submit: takes a gap, and waits until there is room for it."""
+    def __init__(
+        self, submit: Callable[[Gap], None], looks_per_s: float, *, between: bool = True
+    ) -> None:
+        """submit: takes a gap, and waits until there is room for it. between: see Joiner."""
         self._submit = submit
-        self._joiner = Joiner(looks_per_s)
+        self._joiner = Joiner(looks_per_s, between=between)
 
     def take(self, gap: Gap, *, last: bool) -> None:
         """Take the next gap of the stream. last: no more will come."""
@@ -120,9 +130,10 @@ class LiveFeed:
     Only where it does not manage one in MAX_GAP_S is a stretch left unjudged.
     """
 
-    def __init__(self, worker: Worker, looks_per_s: float) -> None:
+    def __init__(self, worker: Worker, looks_per_s: float, *, between: bool = True) -> None:
+        """between: see Joiner."""
         self._worker = worker
-        self._joiner = Joiner(looks_per_s)
+        self._joiner = Joiner(looks_per_s, between=between)
 
     def take(self, gap: Gap, *, last: bool) -> None:
         """Take the next gap of the stream. last: the signal is lost, or the stream ends."""
@@ -157,27 +168,10 @@ class LiveFeed:
         if self._worker.backlog < most:
             self._worker.put(gap)
             return
-        blank = _Gone(gap.look.picture.width, gap.look.picture.height)
-        frames = tuple(replace(frame, picture=blank) for frame in gap.frames)
+        # A gap that waits must not keep pictures that have left.
+        frames = tuple(frame.without_picture() for frame in gap.frames)
         self._worker.put(Gap(frames, gap.motions, skipped=True))
 
 
-@dataclass(slots=True)
-class _Gone:
-    """Stands where a picture was: a gap that waits must not keep pictures that have left."""
-
-    width: int
-    height: int
-
-    @property
-    def luma(self) -> Any:
-        raise LookupError("this picture has left")
-
-    def shrink(self, width: int, height: int) -> Any:
-        raise LookupError("this picture has left")
-
-    def crop(self, left: int, top: int, width: int, height: int) -> Any:
-        raise LookupError("this picture has left")
-
-    def edit(self) -> Any:
-        raise LookupError("this picture has left")
+def _put_away(gap: Gap) -> Gap:
+    return replace(gap, frames=tuple(map(put_away, gap.frames)))

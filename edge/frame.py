@@ -5,7 +5,7 @@ Nothing here knows where the planes live or who owns them; media/ makes pictures
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -58,6 +58,47 @@ class Picture(Protocol):
         """Return planes that may be written to without changing any other picture."""
 
 
+class KeptPicture(Protocol):
+    """A picture that is not in memory, but can be had again. One thread at a time."""
+
+    def prepare(self) -> bool:
+        """Do a little of the work ahead, some milliseconds of it. Return whether there was any."""
+
+    def take(self) -> Picture | None:
+        """Return the very same picture, once; None where it is not to be had: fail closed."""
+
+    def drop(self) -> None:
+        """Let go of it: it will not be asked for."""
+
+    def blank(self) -> Picture:
+        """Return a picture of the same size and layout that shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GonePicture:
+    """Stands where a picture was: a frame that waits need not keep its pixels in memory."""
+
+    width: int
+    height: int
+
+    @property
+    def luma(self) -> ByteArray:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    def shrink(self, width: int, height: int) -> ByteArray:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    def crop(self, left: int, top: int, width: int, height: int) -> ByteArray:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    def edit(self) -> Planes:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+
 @dataclass(slots=True)
 class Frame:
     """One decoded frame of a source."""
@@ -68,3 +109,10 @@ class Frame:
     ticks: int
     """The same in the source stream's own time base: what the muxer gets, without rounding."""
     picture: Picture
+    kept: KeptPicture | None = None
+    """Where the picture can be had again; None: it has to be kept as it is."""
+
+    def without_picture(self) -> Frame:
+        """Return the same frame with its pixels gone, whoever else still has them."""
+        gone = GonePicture(self.picture.width, self.picture.height)
+        return replace(self, picture=gone)

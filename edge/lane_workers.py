@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from edge.config import Settings
@@ -76,7 +77,9 @@ def _text(settings: Settings, models: LaneModels, width: int, height: int) -> Wo
         model.make_detector(),
         model.make_reader(),
         make_judge(),
-        _tracking(settings, model.conf),
+        # A third of the lines in photographs scores too low to be sure of at one look, and text
+        # is looked at so seldom that a glimpse is one look. What is no text is not read as private.
+        replace(_tracking(settings, model.conf), k_confirm=1),
         width,
         height,
         lookahead_s=settings.text_lookahead_s,
@@ -125,6 +128,7 @@ def _worker(
             stall_timeout_s=settings.delay.stall_timeout_s,
             revive=lambda _: revive(),
             looks_per_s=looks_per_s,
+            looks_between=isinstance(lane, FaceLane),  # others are made not to: refine is 0
             niceness=_NICENESS.get(lane.name, _OTHERS),
         )
 

@@ -24,18 +24,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.allocator import return_free_memory
+from edge.allocator import free_cycles, return_free_memory, settle_memory
 from edge.analysis import Analyst
 from edge.clockwork import Backoff, Timeline
 from edge.crew import Crew, WorkerFactory, live_feed
 from edge.delay import DelayLine, Judgement
+from edge.dump import DUMPED, DumpSwitch
 from edge.errors import SourceError
 from edge.frame import Frame, Picture
 from edge.lanes.worker import LaneEvent
 from edge.listening import ListeningFactory
+from edge.recall import fetch, put_away
+from edge.redact.audio import mute
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.sound import SoundBlock
+from edge.sound_sync import SoundSync
 from edge.stats import Stats
 
 _log = logging.getLogger(__name__)
@@ -56,6 +60,10 @@ SOUND_RATE = 48_000
 _TRIM_S = 60.0
 """How often free memory is given back."""
 _WAIT_S = 0.02
+_PROMPT_S = 0.05
+"""When all has to be hidden at once and the next picture is further off, the slate goes first."""
+_GAUGE_S = 0.25
+"""How often the horizons are looked at for those who watch over the stream."""
 _NAP_S = 0.05
 
 
@@ -84,6 +92,12 @@ class Sink(Protocol):
 
     def write_sound(self, samples: Samples, pts: float) -> None:
         """Take (2, n) float32 samples at 48 kHz."""
+
+    def dump(self) -> None:
+        """Forget what was taken and has not been sent; begin anew with the next picture, mute."""
+
+    def resume(self) -> None:
+        """Sound comes again, after `dump`."""
 
 
 class StopFlag:
@@ -126,13 +140,19 @@ class LivePipeline:
         mouths: bool = False,
         once: bool = False,
         on_frame: Callable[[Stats], None] | None = None,
+        dump: DumpSwitch | None = None,
+        outgoing: Callable[[Picture, float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        epoch: float | None = None,
     ) -> None:
         """connect: opens the source, raises SourceError. slate: sent while there is no signal.
         listen: None passes sound on unheard. mouths: whether faces may be visible, so that their
         mouths have to be hidden while private words are said.
 
         once: end with the source instead of connecting again (a file paced in real time).
+        dump: while it is on, everything leaves masked and mute. outgoing: shown every picture that
+        has left, and its pts; must be quick and must not edit it. epoch: when stream time is 0, by
+        the clock; None: now. Where that is past, slates go out before the delay has passed.
         """
         self._connect, self._sink, self._releaser = connect, sink, releaser
         frames = max(_LINE_MIN_FRAMES, round(delay_s * fps * _LINE_SLACK))
@@ -141,9 +161,14 @@ class LivePipeline:
         self._slate, self._size, self._fps = slate, size, fps
         self._cadence, self._delay_s, self._once = cadence, delay_s, once
         self._on_frame = on_frame
+        self._switch = dump or DumpSwitch()
+        self._dumping = False
+        self._outgoing = outgoing
+        self._gauged = float("-inf")
         self._clock = clock
-        self._epoch = clock()
+        self._epoch = clock() if epoch is None else epoch
         self._timeline = Timeline()
+        self._sync = SoundSync(SOUND_RATE)
         self._changed = threading.Condition()
         self._crew = Crew(workers, self._changed, feed=live_feed, on_event=self._take_event)
         self._listening = listen(self._changed, self._take_event) if listen else None
@@ -163,6 +188,7 @@ class LivePipeline:
     def run(self) -> Stats:
         """Run until stopped. Raises what the sink raises."""
         intake = threading.Thread(target=self._take_in, name="intake", daemon=True)
+        settle_memory()
         self._crew.start()
         if self._listening is not None:
             self._listening.start()
@@ -236,6 +262,7 @@ class LivePipeline:
                     backoff.reset()
                     self.signal = True
                     pts = self._timeline.place(item.pts, self._now(), 1 / connection.fps)
+                    self.stats.drift_ppm = self._timeline.drift * 1e6
                     self._apply_change(analyst, pts)
                     analyst.take(replace(item, frame_id=self._next_id, pts=pts))
                     self._next_id += 1
@@ -243,9 +270,13 @@ class LivePipeline:
                         self._trimmed = pts
                         return_free_memory()
                 elif (placed := self._timeline.sound(item[0])) is not None:
-                    self._take_sound(placed, item[1])
+                    self._take_sound(self._sync.take(placed, item[1]))
+                    self.stats.sound_shift_s = self._sync.shift_s
+                    self.stats.sound_jumps = self._sync.jumps
         finally:
             connection.close()
+            free_cycles()
+            self._take_sound(self._sync.restart())
             analyst.flush(last=True)
             self._crew.pause()
             if self._listening is not None:
@@ -259,25 +290,30 @@ class LivePipeline:
             analyst.change(self._cadence)
             self._crew.replace(workers, pts)
 
-    def _take_sound(self, pts: float, samples: Samples) -> None:
+    def _take_sound(self, blocks: Sequence[tuple[float, Samples]]) -> None:
         if self._listening is not None:
-            self._listening.take_live(SoundBlock(pts, samples, SOUND_RATE))
+            for pts, samples in blocks:
+                self._listening.take_live(SoundBlock(pts, samples, SOUND_RATE))
             return
         with self._changed:
-            self._sound.append((pts, samples))
+            self._sound.extend(blocks)
 
     def _enqueue(self, frame: Frame) -> None:
+        dropped = None
         with self._changed:
             if len(self._line) >= self._line.max_items:
-                self._line.pop()
+                dropped = self._line.pop().kept
                 self.stats.frames_dropped += 1
-            self._line.append(frame)
+            self._line.append(put_away(frame))
             self._changed.notify_all()
+        if dropped is not None:
+            dropped.drop()
         self._crew.poke()
 
     # -- lanes -------------------------------------------------------------------------------
 
     def _take_event(self, event: LaneEvent) -> None:
+        self.stats.count_failure(event.lane)
         self.stats.note(f"{event.lane}: {event.reason}")
 
     # -- writer ------------------------------------------------------------------------------
@@ -286,7 +322,9 @@ class LivePipeline:
         """Send what is due, or wait a little. Return False when all has been sent."""
         now = self._now()
         on_air = now - self._delay_s  # the stream time that is sent now
+        pressed = self._follow_switch()
         with self._changed:
+            self._gauge(now)
             frame = self._line.oldest()
             due = frame is not None and frame.pts <= on_air
             if due:
@@ -298,10 +336,12 @@ class LivePipeline:
             self._send(frame, judgement, mouths, on_air)
         elif frame is None and self._ended and self._once:
             return False
+        elif pressed and on_air > 0 and (frame is None or frame.pts - on_air > _PROMPT_S):
+            self._send_slate(on_air)
         elif on_air > 0 and on_air - self._last_out >= self._patience_s:
             self._send_sound(on_air)
             self._send_slate(on_air)
-        else:
+        elif frame is None or frame.kept is None or not frame.kept.prepare():
             next_due = frame.pts - on_air if frame is not None else _WAIT_S
             self._stopping.wait(max(0.001, min(_WAIT_S, next_due)))
         self._crew.check()
@@ -313,7 +353,20 @@ class LivePipeline:
         stats = self.stats
         if on_air - frame.pts > _TOO_LATE_S:
             stats.frames_dropped += 1
+            if frame.kept is not None:
+                frame.kept.drop()
+            self._crew.leave(frame.pts, frame.frame_id)
+            if self._listening is not None:
+                self._listening.leave(frame.pts)
+            # Where every frame is too late, the stream has to be kept alive by something.
+            if on_air - self._last_out >= self._patience_s:
+                self._send_slate(on_air)
             return
+        if frame.kept is not None:
+            with stats.timed("decode again"):
+                frame, judgement = fetch(frame, judgement, stats.note)
+        if self._switch.on:
+            judgement = DUMPED
         boxes, tracks = self._crew.regions(frame.frame_id, unsure=judgement.hurried)
         if mouths:
             boxes, tracks = self._crew.with_mouths(frame.frame_id, boxes, tracks)
@@ -321,6 +374,8 @@ class LivePipeline:
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
         with stats.timed("encode"):
             self._sink.write_frame(cleared.picture, frame.pts)
+        if self._outgoing is not None:
+            self._outgoing(cleared.picture, frame.pts)
         if cleared.masked:
             stats.count_masked(frame.pts, judgement.lanes or ("redaction",))
         stats.frames_out += 1
@@ -334,6 +389,8 @@ class LivePipeline:
     def _send_slate(self, on_air: float) -> None:
         """Fill the time since the last picture with the slate, up to now."""
         self._sink.write_frame(self._slate, on_air)
+        if self._outgoing is not None:
+            self._outgoing(self._slate, on_air)
         self.stats.slates += 1
         self._sent(on_air)
         if self._listening is not None:
@@ -362,7 +419,7 @@ class LivePipeline:
             with self._changed:
                 cleared = self._listening.due(on_air)
             for one in cleared:
-                self._sink.write_sound(one.samples, one.pts)
+                self._write_sound(one.samples, one.pts)
                 self.stats.count_sound(one)
             return
         while True:
@@ -370,4 +427,28 @@ class LivePipeline:
                 if not self._sound or self._sound[0][0] > on_air:
                     return
                 pts, samples = self._sound.popleft()
-            self._sink.write_sound(samples, pts)
+            self._write_sound(samples, pts)
+
+    def _write_sound(self, samples: Samples, pts: float) -> None:
+        self._sink.write_sound(mute(samples) if self._switch.on else samples, pts)
+
+    # -- what others see and press -----------------------------------------------------------
+
+    def _follow_switch(self) -> bool:
+        """Take note of the dump switch; return whether it was pressed since the last look."""
+        before, self._dumping = self._dumping, self._switch.on
+        pressed = self._dumping and not before
+        if pressed:
+            self._sink.dump()
+        elif before and not self._dumping:
+            self._sink.resume()
+        return pressed
+
+    def _gauge(self, now: float) -> None:
+        """Note how far the lanes are behind; the caller holds `changed`."""
+        if now - self._gauged >= _GAUGE_S:
+            self._gauged = now
+            horizons = self._crew.horizons()
+            # One that has judged nothing yet is behind by all that there was.
+            self.stats.lags = {name: now - max(at, 0.0) for name, at in horizons.items()}
+            self.stats.waiting = len(self._line)

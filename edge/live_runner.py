@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from edge.build import cadence, prepare_process, releaser, video_settings
-from edge.clockwork import Backoff
 from edge.config import Settings
-from edge.errors import SourceError
-from edge.frame import Frame
+from edge.dump import DumpSwitch
+from edge.frame import Frame, Picture
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
 from edge.listen_build import keeps_sound, listening, mouths
@@ -24,16 +23,21 @@ from edge.media.live_sink import LiveSink
 from edge.media.live_target import target_for
 from edge.media.paced import PacedFile
 from edge.media.picture import HostPicture
+from edge.media.replay import Changed
 from edge.media.slate import fit, make_slate
 from edge.media.sound import SoundDecoder
 from edge.media.streams import StreamInfo
 from edge.release import Releaser
+from edge.standby import Caller, Standby, is_alike
 from edge.stats import Stats
 
 _log = logging.getLogger(__name__)
 
 _LIVE_STALL_S = 2.0
 """A detector that is silent for this long is replaced; the picture is masked meanwhile."""
+_STANDBY_S = 5.0
+"""A source that is there answers in this time; for one that does not, a slate goes on air."""
+_POLL_S = 0.05
 _CLOSE_S = 4.0
 """Time that outputs get to send what they have when the stream is ended."""
 
@@ -88,6 +92,11 @@ def _patient(settings: Settings) -> Settings:
     )
 
 
+def _is_watched(output: Address) -> bool:
+    """Whether somebody may watch it now. To others a time in which nothing came is of no use."""
+    return output.is_live or output.kind == "hls-folder"
+
+
 class LiveRun:
     """One live stream. Create it, `connect` (waits for the source), `execute`."""
 
@@ -100,36 +109,71 @@ class LiveRun:
         *,
         options: LiveOptions | None = None,
         on_frame: Callable[[Stats], None] | None = None,
+        dump: DumpSwitch | None = None,
+        outgoing: Callable[[Picture, float], None] | None = None,
     ) -> None:
+        """dump, outgoing: see LivePipeline."""
         prepare_process()
         self._settings = settings
         self._source, self._outputs = source, outputs
         self._models = models
         self._options = options or LiveOptions()
         self._on_frame = on_frame
+        self._dump, self._outgoing = dump, outgoing
         self._stopping = StopFlag()
         self._first: LiveConnection | PacedFile | None = None
         self._pipeline: LivePipeline | None = None
         self._info: StreamInfo | None = None
+        self._standby: Standby | None = None
         self.sink: LiveSink | None = None
+        """What is sent to, once it runs, or while it waits."""
 
     def connect(self, on_wait: Callable[[str], None]) -> StreamInfo | None:
         """Wait for the source, for as long as it takes. None where stopped before it came.
 
         The size of the outgoing picture is that of the first one; on_wait is told why nothing
-        comes. A file that cannot be read raises SourceError: waiting will not mend it.
+        comes. Meanwhile a slate is on air. A file that cannot be read raises SourceError: waiting
+        will not mend it. Raises SinkError.
         """
-        backoff = Backoff()
-        while not self._stopping.is_set():
-            try:
-                self._first = self._open()
-                return self._first.info
-            except SourceError as error:
-                if not self._source.is_live:
-                    raise
-                on_wait(str(error))
-                self._stopping.wait(backoff.wait_s(random.random()))  # noqa: S311 - no secret
-        return None
+        if not self._source.is_live:
+            self._first = self._open()
+            return self._first.info
+        caller = Caller(self._open, self._stopping)
+        patient_until = time.monotonic() + _STANDBY_S
+        try:
+            while not self._stopping.is_set() and not caller.done:
+                for reason in caller.reasons():
+                    patient_until = 0.0
+                    on_wait(reason)
+                    if self._standby is not None:
+                        self._standby.stats.note(f"source: {reason}")
+                if self._standby is not None:
+                    self._standby.send()
+                elif time.monotonic() >= patient_until:
+                    self._stand_by()
+                else:
+                    caller.wait(_POLL_S)
+        finally:
+            self._first = caller.take()
+        if self._first is None:
+            self.close()
+            return None
+        return self._first.info
+
+    def _stand_by(self) -> None:
+        """Go on air without a source, where somebody may watch: files begin with the source."""
+        outputs = [one for one in self._outputs if _is_watched(one)]
+        if not outputs:
+            self._stopping.wait(_POLL_S)
+            return
+        self._standby = Standby(
+            outputs,
+            video_settings(self._settings),
+            has_sound=keeps_sound(self._settings, self._models),
+            on_frame=self._on_frame,
+            outgoing=self._outgoing,
+        )
+        self.sink = self._standby.sink
 
     def execute(self) -> Stats:
         """Run until stopped, or to the end of a file. Raises SinkError."""
@@ -138,22 +182,41 @@ class LiveRun:
         self._info = info
         keep_sound = keeps_sound(settings, self._models)
         try:
-            self.sink = LiveSink(
-                [o if o.is_live or o.kind == "hls-folder" else Path(o.url) for o in self._outputs],
-                info,
-                video_settings(settings),
-                has_sound=keep_sound and info.sound is not None,
-                overwrite=self._options.overwrite,
-                on_event=self._note,
-            )
-            self._pipeline = self._make_pipeline(self.sink, info, keep_sound=keep_sound)
+            epoch = self._begin_sink(info, has_sound=keep_sound and info.sound is not None)
+            assert self.sink is not None
+            pipeline = self._make_pipeline(self.sink, info, keep_sound=keep_sound, epoch=epoch)
+            if self._standby is not None:
+                pipeline.stats.slates = self._standby.stats.slates
+                for reason in self._standby.stats.reasons:
+                    pipeline.stats.note(reason)
+            self._pipeline = pipeline
             if self._stopping.is_set():
                 self._pipeline.stop()
             return self._pipeline.run()
         finally:
             self.close()
-            if self.sink is not None:
-                self.sink.close(_CLOSE_S)
+
+    def _begin_sink(self, info: StreamInfo, *, has_sound: bool) -> float | None:
+        """Open the outputs; return the epoch that goes with them, None: now.
+
+        What the standby sends to goes on, if the source's pictures fit into it; else it is ended
+        and called again, since few servers follow another size amid a stream.
+        """
+        standby, outputs = self._standby, self._outputs
+        if standby is not None:
+            same = is_alike(standby.info, info) and standby.has_sound == has_sound
+            if same and all(map(_is_watched, outputs)):
+                return standby.epoch - self._settings.delay_s
+            standby.sink.close(_CLOSE_S)
+        self.sink = LiveSink(
+            [one if _is_watched(one) else Path(one.url) for one in outputs],
+            info,
+            video_settings(self._settings),
+            has_sound=has_sound,
+            overwrite=self._options.overwrite,
+            on_event=self._note,
+        )
+        return None if standby is None else time.monotonic() - self._settings.delay_s
 
     def change(self, settings: Settings, models: LaneModels) -> None:
         """Go on with other settings: what `changes_in_place` allows. From any thread.
@@ -180,7 +243,9 @@ class LiveRun:
             self._settings, info.width, info.height, show_boxes=self._options.show_boxes
         )
 
-    def _make_pipeline(self, sink: LiveSink, info: StreamInfo, *, keep_sound: bool) -> LivePipeline:
+    def _make_pipeline(
+        self, sink: LiveSink, info: StreamInfo, *, keep_sound: bool, epoch: float | None
+    ) -> LivePipeline:
         settings = self._settings
         return LivePipeline(
             lambda: _Adapter(self._next(), info, keep_sound=keep_sound),
@@ -197,13 +262,30 @@ class LiveRun:
             mouths=mouths(settings, self._models),
             once=not self._source.is_live and not self._options.loop,
             on_frame=self._on_frame,
+            dump=self._dump,
+            outgoing=self._outgoing,
+            epoch=epoch,
         )
 
+    @property
+    def info(self) -> StreamInfo | None:
+        """What the source is like; None before it runs."""
+        return self._info
+
+    @property
+    def stats(self) -> Stats | None:
+        """What it has done so far; None before it runs."""
+        if self._pipeline is not None:
+            return self._pipeline.stats
+        return self._standby.stats if self._standby is not None else None
+
     def close(self) -> None:
-        """Let go of a source that was connected to and that `execute` has not taken."""
+        """End what `execute` has not: the source that was connected to, and what is sent to."""
         first, self._first = self._first, None
         if first is not None:
             first.close()
+        if self.sink is not None:
+            self.sink.close(_CLOSE_S)
 
     def stop(self) -> None:
         """End soon. May be called from a signal handler."""
@@ -216,10 +298,13 @@ class LiveRun:
         return first or self._open()
 
     def _open(self) -> LiveConnection | PacedFile:
+        keep_packets = self._settings.delay.storage == "packets"
         if not self._source.is_live:
-            return PacedFile(self._source.url, loop=self._options.loop)
+            return PacedFile(self._source.url, self._options.loop, keep_packets=keep_packets)
         options = self._options
-        return LiveConnection(self._source, udp=options.rtsp_udp, audio=options.audio)
+        return LiveConnection(
+            self._source, udp=options.rtsp_udp, audio=options.audio, keep_packets=keep_packets
+        )
 
 
 class _Adapter:
@@ -230,7 +315,7 @@ class _Adapter:
     ) -> None:
         self._source, self._info = source, info
         sound = source.info.sound if keep_sound else None
-        self._decoder = SoundDecoder(sound) if sound is not None else None
+        self._decoder = SoundDecoder(sound, creeps=True) if sound is not None else None
 
     @property
     def fps(self) -> float:
@@ -242,7 +327,8 @@ class _Adapter:
         for item in self._source.read():
             if isinstance(item, Frame):
                 picture: Any = fit(cast(HostPicture, item.picture), self._info)
-                yield replace(item, picture=picture)
+                kept = item.kept and Changed(item.kept, lambda one: fit(one, self._info))
+                yield replace(item, picture=picture, kept=kept)
             elif self._decoder is not None:
                 yield from self._decoder.decode(item)
 

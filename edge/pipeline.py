@@ -35,6 +35,7 @@ from edge.lanes.boxes import MAX_LOOKAHEAD_FRAMES
 from edge.lanes.sound_worker import SoundWorker
 from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.listening import ListeningFactory
+from edge.recall import fetch, put_away
 from edge.release import Cleared, Releaser
 from edge.schedule import Cadence
 from edge.sound import Samples, SoundBlock
@@ -240,12 +241,13 @@ class Pipeline:
                 while not (self._line.roomy or self._abandoned):
                     self._room.wait(_WAIT_S)
             if not self._abandoned:
-                self._line.append(frame)
+                self._line.append(put_away(frame))
                 self._changed.notify()
 
     # -- lanes -------------------------------------------------------------------------------
 
     def _take_event(self, event: LaneEvent) -> None:
+        self.stats.count_failure(event.lane)
         self.stats.note(f"{event.lane}: {event.reason}")
         _log.debug("%s: blind from %.2f to %.2f s: %s", event.lane, event.start, event.end,
                    event.reason)  # fmt: skip
@@ -305,6 +307,9 @@ class Pipeline:
         frame, judgement, stats = released.frame, released.judgement, self.stats
         assert frame is not None
         assert judgement is not None
+        if frame.kept is not None:
+            with stats.timed("decode again"):
+                frame, judgement = fetch(frame, judgement, stats.note)
         boxes, tracks = self._crew.regions(frame.frame_id)
         if released.mouths:
             boxes, tracks = self._crew.with_mouths(frame.frame_id, boxes, tracks)

@@ -24,3 +24,8 @@ def config_file(name: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"{name} is missing from {config_dir()}. Reinstall privaedge.")
     return path
+
+
+def package_file(path: str) -> Path:
+    """Return where a file of the package `edge` lies, given its path below it, there or not."""
+    return _PACKAGE / path

@@ -22,13 +22,13 @@ from edge.lane_workers import lane_workers
 from edge.listen_build import keeps_sound, listening, mouths, speech_settings
 from edge.media.codecs import AudioPolicy
 from edge.media.sink import FileSink
-from edge.media.sound import SoundDecoder, plain_layout
+from edge.media.sound import SoundDecoder, own_layout
 from edge.media.source import FileSource
 from edge.media.streams import SoundPacket
 from edge.pipeline import MAX_LINE_FRAMES, Pipeline, SoundCheck
 from edge.release import draw_boxes
 from edge.sound import SoundBlock
-from edge.stats import Stats
+from edge.stats import RECOGNISER, Stats
 
 _SPARE_S: Final = 2.0
 """Pictures held beside what waits for words: a file's sound may lie behind its pictures."""
@@ -108,7 +108,7 @@ class Run:
         self._models = models
         self._decoder: SoundDecoder | None = None
         self._debug = DebugFrames(options.debug_frames) if options.debug_frames else None
-        self.source = FileSource(source)
+        self.source = FileSource(source, keep_packets=settings.delay.storage == "packets")
         try:
             self._sink = FileSink(
                 output,
@@ -161,7 +161,7 @@ class Run:
         make = listening(settings, self._models, live=False)
         if sound is None or make is None:
             return None
-        self._decoder = SoundDecoder(sound, rate=sound.rate, layout=plain_layout(sound))
+        self._decoder = SoundDecoder(sound, rate=sound.rate, layout=own_layout(sound))
         return SoundCheck(partial(_blocks, self._decoder), make, mouths(settings, self._models))
 
     def stop(self) -> None:
@@ -197,6 +197,9 @@ class Run:
             warn(note)
         if self._models.face is None:
             warn("faces are visible (video.models.face.enabled is false)")
+        failures = summary.stats.failures.get(RECOGNISER, 0)
+        if failures:
+            warn(f"the face recogniser failed in {failures} looks: enrolled people were hidden")
         if self._sink.sound != "none" and self._models.speech is None:
             warn("sound was passed on unheard (audio.enabled listens for private words, "
                  "audio.without_lane: drop removes it)")  # fmt: skip

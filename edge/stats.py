@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+RECOGNISER = "recogniser"
+"""Under this name its failures are counted: nothing is blind for them, but nobody is shown."""
 MAX_STRETCHES = 1000
 """Stretches that are listed; later ones are only counted, as a stream may run for months."""
 
 
 _KEPT = 1000
-"""Stretches and reasons that are kept, the newest: a live stream runs for months."""
+"""Reasons that are kept, the newest: a live stream runs for months."""
+_RECENT = 64
 
 
 @dataclass(slots=True)
@@ -57,12 +61,17 @@ class Stats:
     frames_with_regions: int = 0
     regions: int = 0
     frames_masked: int = 0
+    masked_by: dict[str, int] = field(default_factory=dict)
+    """Frames that left masked whole, by each lane that this was owed to."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Times that each lane failed: threw, stalled, or answered nonsense. Under RECOGNISER: looks
+    in which enrolled people were hidden, since nobody could tell who they are."""
     cuts: int = 0
     looks: int = 0
     found: dict[str, int] = field(default_factory=dict)
     pts_out: float = 0.0
     stretches: list[Stretch] = field(default_factory=list)
-    """The newest ones."""
+    """The first ones."""
     reasons: list[str] = field(default_factory=list)
     """Why gates closed, one line each, repetitions left out."""
     stages: dict[str, StageTime] = field(default_factory=dict)
@@ -76,6 +85,19 @@ class Stats:
     """Live: frames sent in place of a lost signal."""
     connections: int = 0
     """Live: times that the source was connected to."""
+    drift_ppm: float = 0.0
+    """Live: by how much the source's clock is slower than ours, as last estimated."""
+    sound_shift_s: float = 0.0
+    """Live: seconds by which sound was stretched, negative: squeezed, so that it stays in sync."""
+    sound_jumps: int = 0
+    """Live: times that sound had a hole or overlapped, for which nothing could be stretched."""
+    lags: dict[str, float] = field(default_factory=dict)
+    """Live: seconds by which each lane's horizon is behind the present, as last looked at."""
+    waiting: int = 0
+    """Live: frames in the delay line, as last looked at."""
+    recent: deque[Stretch] = field(default_factory=lambda: deque(maxlen=_RECENT), repr=False)
+    """The newest stretches, for those who look now and then; `stretches` has the first."""
+    stretch_count: int = 0
     started: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
@@ -97,13 +119,18 @@ class Stats:
         Stretches beyond MAX_STRETCHES are not listed.
         """
         self.frames_masked += 1
-        last = self.stretches[-1] if self.stretches else None
+        for lane in lanes:
+            self.masked_by[lane] = self.masked_by.get(lane, 0) + 1
+        last = self.recent[-1] if self.recent else None
         if last and last.lanes == lanes and last.end == self.pts_out:
             last.end = pts
             last.frames += 1
-        elif len(self.stretches) < MAX_STRETCHES:
-            self.stretches.append(Stretch(pts, pts, 1, lanes))
-            del self.stretches[:-_KEPT]
+            return
+        fresh = Stretch(pts, pts, 1, lanes)
+        self.stretch_count += 1
+        self.recent.append(fresh)
+        if len(self.stretches) < MAX_STRETCHES:
+            self.stretches.append(fresh)
 
     def count_sound(self, sound: Sound) -> None:
         """Note sound that left."""
@@ -116,6 +143,10 @@ class Stats:
             self.reasons.append(reason)
             del self.reasons[:-_KEPT]
 
+    def count_failure(self, lane: str) -> None:
+        """Note that a lane could not judge for a reason of its own."""
+        self.failures[lane] = self.failures.get(lane, 0) + 1
+
     @property
     def fps(self) -> float:
         """Frames out per second of wall time so far."""
@@ -125,7 +156,7 @@ class Stats:
     def as_dict(self) -> dict[str, Any]:
         """Return all counters as plain data, for JSON."""
         data = asdict(self)
-        del data["started"]
+        del data["started"], data["recent"]
         data["fps"] = self.fps
         data["peak_memory_bytes"] = peak_memory_bytes()
         return data

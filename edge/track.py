@@ -12,18 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.detection import Detections, FloatArray, iou_matrix
+from edge.association import Box, associate, hull, is_unexplained, overlap
+from edge.detection import Detections, FloatArray
 from edge.motion import IDENTITY, Matrix, Motion, compose, invert, move_boxes
 
-Box = NDArray[np.float64]
+__all__ = ["Box", "Track", "Tracker", "TrackerSettings"]
 
-_FAR_MATCH_SIZES = 1.5
-"""How far a thing may have moved against the camera between two looks, in its own sizes, to be
-taken for the same one when no box overlaps: a quick walker crossing at 4 looks a second."""
-_SIZE_RATIO = 1.6
-"""Largest ratio of sizes of two sightings that are joined over such a distance."""
 _SURE = 0.65
 """Score of a single sighting that needs no second one. Measured on street and corridor clips:
 no false alarm of YuNet or CenterFace that lasted for one look only scored higher."""
@@ -214,38 +209,21 @@ class Tracker:
         inside = [box for box in carried if box is not None and not self._cut_by_border(box)]
         boxes = here.boxes.astype(np.float64)
         clear = [box for box in boxes if not self._cut_by_border(box)]
-        return _unexplained(inside, boxes) or _unexplained(
+        return is_unexplained(inside, boxes) or is_unexplained(
             clear, [b for b in carried if b is not None]
         )
 
-    # -- association -------------------------------------------------------------------------
+    # -- tracks ------------------------------------------------------------------------------
 
     def _match(self, frame_id: int, here: Detections) -> dict[int, int]:
-        """Return track_id → index of its detection: by overlap first, then by nearness."""
+        """Return track_id → index of its detection."""
         if not self._tracks or not len(here):
             return {}
         moved = [
             move_boxes(t.carried[None], self._chain(t.carried_to, frame_id)) for t in self._tracks
         ]
-        carried = np.concatenate(moved)
-        overlap = iou_matrix(carried.astype(np.float32), here.boxes)
-        matched: dict[int, int] = {}
-        taken: set[int] = set()
-        self._assign(overlap, self._settings.iou_thresh, matched, taken)
-        self._assign(_nearness(carried, here.boxes), 1e-6, matched, taken)
-        return matched
-
-    def _assign(
-        self, value: FloatArray, least: float, matched: dict[int, int], taken: set[int]
-    ) -> None:
-        """Give each track its best free detection, the best pair first (greedy)."""
-        rows, columns = np.nonzero(value >= least)
-        order = np.argsort(-value[rows, columns], kind="stable")
-        for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
-            track_id = self._tracks[i].track_id
-            if track_id not in matched and j not in taken:
-                matched[track_id] = j
-                taken.add(j)
+        pairs = associate(np.concatenate(moved), here.boxes, self._settings.iou_thresh)
+        return {self._tracks[i].track_id: j for i, j in pairs.items()}
 
     def _begin(self, first: _Sighting) -> int:
         track = Track(self._next_id, first, first.box, first.frame_id)
@@ -291,8 +269,8 @@ class Tracker:
             return
         rows = self._painted.setdefault(frame_id, [])
         for i, (track_id, there) in enumerate(rows):
-            if track_id == track.track_id and _overlap(there, box) >= self._settings.iou_thresh:
-                rows[i] = (track_id, _hull(there, box))  # tiles on tiles would hide less
+            if track_id == track.track_id and overlap(there, box) >= self._settings.iou_thresh:
+                rows[i] = (track_id, hull(there, box))  # tiles on tiles would hide less
                 return
         rows.append((track.track_id, box))
 
@@ -301,14 +279,14 @@ class Tracker:
         forward = [IDENTITY, *self._steps(a.frame_id, b.frame_id)]
         backward = invert(forward[-1])
         arrived = move_boxes(a.box[None], forward[-1])[0]
-        near = _overlap(arrived, b.box) >= self._settings.iou_thresh
+        near = overlap(arrived, b.box) >= self._settings.iou_thresh
         span = b.frame_id - a.frame_id
         for k, matrix in enumerate(forward):
             frame_id = a.frame_id + k
             from_a = move_boxes(a.box[None], matrix)[0]
             from_b = move_boxes(b.box[None], compose(backward, matrix))[0]
             if near:
-                self._paint(track, frame_id, _hull(from_a, from_b))
+                self._paint(track, frame_id, hull(from_a, from_b))
                 continue
             # It moved on its own: a straight path, made wider where it is least certain. Or it is
             # two things, of which each look missed one.
@@ -389,41 +367,3 @@ class Tracker:
 
     def _cut_by_border(self, box: Box) -> bool:
         return bool(box[0] < 0 or box[1] < 0 or box[2] > self._width or box[3] > self._height)
-
-
-def _hull(a: Box, b: Box) -> Box:
-    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union, for one pair in a tenth of the time that iou_matrix takes."""
-    ax1, ay1, ax2, ay2 = a.tolist()
-    bx1, by1, bx2, by2 = b.tolist()
-    inter = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
-    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
-    return float(inter / max(union, 1e-6))
-
-
-def _size(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-
-
-def _nearness(carried: NDArray[np.floating], boxes: NDArray[np.floating]) -> FloatArray:
-    """1 where centres coincide, down to 0 at _FAR_MATCH_SIZES; 0 where sizes differ: (N, M)."""
-    centre_a, centre_b = (carried[:, :2] + carried[:, 2:]) / 2, (boxes[:, :2] + boxes[:, 2:]) / 2
-    size_a, size_b = _size(carried)[:, None], _size(boxes)[None, :]
-    larger, smaller = np.maximum(size_a, size_b), np.minimum(size_a, size_b)
-    distance = np.linalg.norm(centre_a[:, None] - centre_b[None], axis=2)
-    near = 1 - distance / np.maximum(larger * _FAR_MATCH_SIZES, 1e-6)
-    alike = larger <= smaller * _SIZE_RATIO
-    result: FloatArray = np.where(alike, np.maximum(near, 0), 0).astype(np.float32)
-    return result
-
-
-def _unexplained(these: list[Box], those: list[Box] | NDArray[np.float64]) -> bool:
-    """Whether one of these boxes has none of those within half its size."""
-    for box in these:
-        centre, size = (box[:2] + box[2:]) / 2, _size(box[None])[0]
-        if not any(np.abs((b[:2] + b[2:]) / 2 - centre).max() <= size / 2 for b in those):
-            return True
-    return False

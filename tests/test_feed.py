@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.feed import MAX_GAP_S, MAX_JOINED_FRAMES, FileFeed, LiveFeed
-from edge.frame import Frame
+from edge.frame import Frame, GonePicture
 from edge.lanes.lane import Gap
 from edge.motion import IDENTITY, Motion
 
@@ -164,3 +164,40 @@ def test_what_waits_for_more_is_handed_out_when_there_is_no_more(
     live.flush()
     check(gaps, got)
     check(gaps, lane.got)
+
+
+class Shelf:
+    """Where a picture can be had again."""
+
+    def prepare(self) -> bool:
+        return False
+
+    def take(self) -> None:
+        return None
+
+    def drop(self) -> None:
+        pass
+
+    def blank(self) -> Unseen:
+        return Unseen()
+
+
+@given(PIECES, st.sampled_from([math.inf, 1.0, 4.0]), st.booleans(), st.booleans())
+def test_pictures_that_a_lane_will_not_look_at_are_not_kept_for_it(
+    pieces: list[tuple[int, bool]], looks_per_s: float, between: bool, kept: bool
+) -> None:
+    gaps = stream(pieces)
+    if kept:
+        for frame in (frame for gap in gaps for frame in gap.frames):
+            frame.kept = Shelf()
+    got: list[Gap] = []
+    feed = FileFeed(got.append, looks_per_s, between=between)
+    for gap in gaps:
+        feed.take(gap, last=gap is gaps[-1])
+    check(gaps, got)
+    assert all(isinstance(gap.look.picture, Unseen) for gap in got)
+    rest = [frame for gap in got for frame in gap.frames[:-1]]
+    gone = [isinstance(frame.picture, GonePicture) for frame in rest]
+    assert all(gone) if kept and not between else not any(gone)
+    # What the others were given is not touched.
+    assert all(isinstance(frame.picture, Unseen) for gap in gaps for frame in gap.frames)

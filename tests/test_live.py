@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import statistics
 import threading
@@ -234,6 +235,29 @@ def test_without_a_source_there_is_a_slate_from_the_start() -> None:
     assert len(sent) >= 10
     assert all(one.is_slate for one in sent)
     assert pipeline.stats.frames_out == 0
+
+
+def test_where_all_comes_too_late_a_slate_keeps_the_stream_alive(clip: Path) -> None:
+    class Late(Camera):
+        def read(self) -> Iterator[Frame]:
+            frames = super().read()
+            yield next(frames)
+            self._begun += DELAY_S + 1.0
+            yield from frames
+
+    def motions() -> int:
+        gc.collect()
+        return sum(type(thing).__name__ == "Motion" for thing in gc.get_objects())
+
+    before = motions()
+    sent, pipeline = run_live(Script(), lambda: Late(clip, range(FRAMES)), 6.0)
+    dropped = pipeline.stats.frames_dropped
+    assert dropped > 10
+    assert pipeline.stats.frames_out <= 1
+    gaps = np.diff([one.at for one in sent])
+    assert gaps.max() < 1.0
+    assert sum(not one.is_slate for one in sent) <= 1
+    assert motions() - before < dropped, "what was dropped is forgotten"
 
 
 def test_a_sink_that_fails_ends_the_run(clip: Path) -> None:

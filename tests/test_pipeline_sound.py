@@ -65,13 +65,18 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def with_speech(
-    clip: Path, path: Path, sound: Samples, begins_s: float = 0.0, rate: int = RATE
+    clip: Path,
+    path: Path,
+    sound: Samples,
+    begins_s: float = 0.0,
+    rate: int = RATE,
+    layout: str | None = None,
 ) -> Path:
     """Put (channels, n) speech beside the clip's pictures, beginning at a time."""
     with av.open(str(path), "w") as out, av.open(str(clip)) as source:
         picture = source.streams.video[0]
         video = out.add_stream_from_template(picture)
-        layout = "mono" if len(sound) == 1 else "stereo"
+        layout = layout or ("mono" if len(sound) == 1 else "stereo")
         audio = out.add_stream("pcm_s16le", rate=rate, layout=layout)
         first = round(begins_s * rate)
         packets = [packet for packet in source.demux(picture) if packet.dts is not None]
@@ -173,6 +178,36 @@ def test_private_words_are_hidden_and_all_stays_in_sync(
     assert stats.spoken_s > 0.4
     assert stats.muted_s == 0
     assert not any("unheard" in warning for warning in summary.warnings)
+
+
+@pytest.mark.parametrize(
+    ("layout", "suffix", "kept"),
+    [("3.0", ".mp4", "3.0"), ("4.0", ".mkv", "4.0"), ("quad", ".mkv", "quad"),
+     ("5.1(side)", ".mp4", "5.1"), ("3.0", ".webm", "3.0"), ("4.0", ".webm", "quad")],
+)  # fmt: skip
+def test_channels_of_a_film_are_not_mixed(
+    clip: Path, tmp_path: Path, layout: str, suffix: str, kept: str
+) -> None:
+    """Each channel is told apart by its tone. Opus has no 4.0: there it is mixed to quad."""
+    seconds = np.arange(3 * RATE) / RATE
+    hz = 500 * np.arange(1, av.AudioLayout(layout).nb_channels + 1)
+    sound = (0.3 * np.sin(2 * np.pi * hz[:, None] * seconds)).astype(np.float32)
+    lfe = [n for n, one in enumerate(av.AudioLayout(layout).channels) if one.name == "LFE"]
+    sound[lfe] = 0.3 * np.sin(2 * np.pi * 60 * seconds)  # what an encoder keeps of it
+    source = with_speech(clip, tmp_path / "in.mov", sound, layout=layout)
+    output = tmp_path / f"out{suffix}"
+    make_run(source, output).execute()
+    with av.open(str(output)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == kept
+    if layout == "4.0" and kept == "quad":
+        return
+    heard = heard_in(output)[:, RATE:][:, :RATE]  # a whole second: tones are lines
+    lines = np.abs(np.fft.rfft(heard))
+    pitches = [60 if n in lfe else int(one) for n, one in enumerate(hz)]
+    for channel, pitch in enumerate(pitches):
+        others = [lines[channel, one] for one in pitches if one != pitch]
+        assert lines[channel, pitch] > 0.2 * RATE / 2
+        assert max(others) < 0.03 * lines[channel, pitch], f"channel {channel} is mixed"
 
 
 @pytest.mark.parametrize("begins_s", [0.48, 1.2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from edge.detection import Detections, FloatArray, iou_matrix
 from edge.frame import Frame
 from edge.lanes.boxes import BoxLane, Evidence, Sight
-from edge.lanes.lane import Detector, Findings, Gap
+from edge.lanes.lane import Detector, Findings, Gap, Trouble
 from edge.lanes.recogniser import MAX_FACES, Recogniser
 from edge.lanes.whitelist import CROSSING, STEADY_IOU, Box, Sighting, Vote, Whitelist, overlap
 from edge.motion import IDENTITY, Matrix, compose, move_boxes
+from edge.stats import RECOGNISER
 from edge.track import TrackerSettings
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class FaceLane(BoxLane):
         """Frame in which each track was last examined."""
         self.recogniser_failures = 0
         """Looks in which the recogniser failed, so that everybody was hidden."""
+        self._trouble: Trouble | None = None
 
     def renew(self, detector: Detector) -> None:
         """Go on with another detector, and another embedder: whichever got stuck."""
@@ -88,6 +90,7 @@ class FaceLane(BoxLane):
                          type(error).__name__)  # fmt: skip
             self._recogniser = None
             self._distrust()
+            self._trouble = Trouble(RECOGNISER, "it could not be renewed: all faces are hidden")
 
     def enter(self, gap: Gap) -> None:
         """Take note of new frames."""
@@ -100,7 +103,9 @@ class FaceLane(BoxLane):
         if evidence is None and self._whitelist is not None:
             self._whitelist.settle(self._tracker.settled)
             self._whitelist.interrupt()
-        return super().absorb(gap, evidence)
+        findings = super().absorb(gap, evidence)
+        trouble, self._trouble = self._trouble, None
+        return findings if trouble is None else replace(findings, trouble=trouble)
 
     def examine(self, frame: Frame, seen: Detections) -> _Examined | None:
         """Embed the faces that tell whose they are, a bounded number of them."""
@@ -145,6 +150,7 @@ class FaceLane(BoxLane):
         votes = whitelist.observe(sight.frame_id, pts, faces, absent)
         if examined.failed:
             self.recogniser_failures += 1
+            self._trouble = Trouble(RECOGNISER, "it failed: all faces were hidden")
             self._distrust()
         if self._on_votes is not None:
             self._on_votes(sight.frame_id, votes)

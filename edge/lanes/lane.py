@@ -42,17 +42,29 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A part of a lane that failed without blinding it: more is hidden than had to be.
+
+    part: its name, for messages and metrics. reason: a clause without private content.
+    """
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """What a lane publishes after a gap.
 
     horizon: pts in seconds up to which its knowledge is now complete. blind: stretches
     (start, end) of pts, both inclusive, that it could not judge. firm: pts up to which it has
-    looked, though later looks may still add to it.
+    looked, though later looks may still add to it. trouble: what failed all the same.
     """
 
     horizon: float
     blind: tuple[tuple[float, float], ...] = ()
     firm: float = -math.inf
+    trouble: Trouble | None = None
 
 
 E = TypeVar("E")

@@ -30,7 +30,10 @@ ended."""
 
 @dataclass(frozen=True, slots=True)
 class LaneEvent:
-    """Something that closed the gate. `reason` has no private content."""
+    """Something that closed the gate, or hid more than had to be hidden.
+
+    lane: its name, or that of the part of it that failed. `reason` has no private content.
+    """
 
     lane: str
     start: float
@@ -57,13 +60,16 @@ class LaneWorker:
         stall_timeout_s: float,
         revive: Callable[[Lane[Any]], None] | None = None,
         looks_per_s: float = math.inf,
+        looks_between: bool = True,
         niceness: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """looks_per_s: at most; the scheduler's looks are joined to that. niceness: of its thread,
-        so that looking waits for the frames that leave, and not the other way round."""
+        """looks_per_s: at most; the scheduler's looks are joined to that. looks_between: whether
+        it may look at any frame of a gap, or only at the last one. niceness: of its thread, so that
+        looking waits for the frames that leave, and not the other way round."""
         self.name = lane.name
         self.looks_per_s = looks_per_s
+        self.looks_between = looks_between
         self._niceness = niceness
         self._lane = lane
         self._on_findings, self._on_event = on_findings, on_event
@@ -282,6 +288,9 @@ class LaneWorker:
         self._on_findings(self.name, findings)
         for start, end in findings.blind:
             self._on_event(LaneEvent(self.name, start, end, reason or "no look at both ends"))
+        trouble = findings.trouble
+        if trouble is not None:
+            self._on_event(LaneEvent(trouble.part, findings.firm, findings.firm, trouble.reason))
 
     def _fail(self, error: BaseException) -> None:
         """Something beside the detectors went wrong: what the lane says cannot be trusted."""

@@ -26,6 +26,9 @@ class HardwareDecoder(Protocol):
     def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
         """Take a packet and yield the frames that are ready; None: yield the rest."""
 
+    def poll(self) -> Iterator[av.VideoFrame]:
+        """Yield the frames that have become ready since."""
+
     def close(self) -> None:
         """Let go of the hardware; never waits long."""
 
@@ -61,8 +64,11 @@ class PictureDecoder:
         stream: av.VideoStream,
         notes: Callable[[str], None],
         opener: Callable[[av.VideoStream], HardwareDecoder | None] = open_hardware,
+        *,
+        context: av.VideoCodecContext | None = None,
     ) -> None:
-        self._context, self._notes = stream.codec_context, notes
+        """context: FFmpeg's, where it is not to be the stream's own one."""
+        self._context, self._notes = context or stream.codec_context, notes
         self._hardware: HardwareDecoder | None = None
         if PictureDecoder._failures >= _MOST_FAILURES:
             return
@@ -77,17 +83,27 @@ class PictureDecoder:
         """What decodes now."""
         return SOFTWARE if self._hardware is None else JETSON
 
+    @property
+    def answers_later(self) -> bool:
+        """Whether frames come when they are ready, and not always with the packet that is the
+        last they need; `poll` gives them out."""
+        return self._hardware is not None
+
+    def poll(self) -> Iterator[av.VideoFrame]:
+        """Yield what has become ready since the last packet."""
+        if self._hardware is not None:
+            try:
+                yield from self._hardware.poll()
+            except DecoderFailed as error:
+                self._give_up(error)
+
     def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
         """Yield what a packet sets free; None flushes. Raises av.FFmpegError as FFmpeg does."""
         if self._hardware is not None:
             try:
                 yield from self._hardware.decode(packet)
             except DecoderFailed as error:
-                PictureDecoder._failures += 1
-                said = f"decoder {JETSON} failed: {error}. {SOFTWARE} goes on in its place"
-                _log.warning("%s.", said)
-                self._notes(said)
-                self.close()
+                self._give_up(error)
             else:
                 return
         yield from self._context.decode(packet)
@@ -97,3 +113,10 @@ class PictureDecoder:
         hardware, self._hardware = self._hardware, None
         if hardware is not None:
             hardware.close()
+
+    def _give_up(self, error: DecoderFailed) -> None:
+        PictureDecoder._failures += 1
+        said = f"decoder {JETSON} failed: {error}. {SOFTWARE} goes on in its place"
+        _log.warning("%s.", said)
+        self._notes(said)
+        self.close()

@@ -154,12 +154,19 @@ class EncoderSetup:
 
 
 def encoder_setup(
-    name: str, info: PictureInfo, settings: VideoSettings, *, steady: bool, relieves: bool = False
+    name: str,
+    info: PictureInfo,
+    settings: VideoSettings,
+    *,
+    steady: bool,
+    relieves: bool = False,
+    prompt: bool = False,
 ) -> EncoderSetup:
     """Set one encoder for these pictures.
 
     relieves: x264 takes over from hardware amid a stream, whose decoding times it has to continue:
-    it gets no B-frames either, since those put decoding before presentation.
+    it gets no B-frames either, since those put decoding before presentation. prompt: x264 gives
+    out every picture at once.
     """
     only_bits = name in (JETSON, V4L2)  # they know no constant quality
     if settings.bitrate is None and (steady or only_bits):
@@ -167,6 +174,9 @@ def encoder_setup(
     options = {SOFTWARE: _x264, NVENC: _nvenc}.get(name, _none)(info, settings, steady)
     if relieves and name == SOFTWARE:
         options["bf"] = "0"
+    if prompt and name == SOFTWARE:
+        options["tune"] = "zerolatency"
+        options["rc-lookahead"] = "0"
     # x264 and NVENC are known to make a keyframe when they are told to, which is by the clock;
     # the count is there for a source faster than it says. Of the others it is not known on every
     # driver, so that the count is exact and the clock only adds to it.

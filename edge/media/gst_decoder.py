@@ -140,6 +140,13 @@ class GstDecoder:
         if self._unanswered > _SILENT_PACKETS and waited > _SILENT_S:
             raise DecoderFailed(f"it gave out nothing for {waited:.1f} s")
 
+    def poll(self) -> Iterator[av.VideoFrame]:
+        """Yield the frames that have become ready since. Raises DecoderFailed."""
+        try:
+            yield from self._made(self._pipeline.pull())
+        except GstFailed as error:
+            raise DecoderFailed(str(error)) from error
+
     def close(self) -> None:
         """Stop the pipeline; never takes much longer than a second."""
         self._pipeline.close()

@@ -97,6 +97,7 @@ class LiveConnection(StreamReader):
         size: tuple[int, int] | None = None,
         fps: Fraction | None = None,
         ca_file: Path | None = None,
+        keep_packets: bool = False,
     ) -> None:
         """Connect and decode the first picture; blocks for up to `_OPEN_S` a step. SourceError.
 
@@ -104,7 +105,7 @@ class LiveConnection(StreamReader):
         capture device, "none" for no sound, None to find it. timeout_s: silence after which the
         source counts as lost. size and fps: wished of a capture device; the nearest is taken.
         ca_file: whom to trust instead of the system's authorities; with it rtsps:// is verified
-        too, whose cameras mostly have certificates that nobody signed.
+        too, whose cameras mostly have certificates that nobody signed. keep_packets: as for files.
         """
         if not address.is_live:
             raise ValueError("not a live address")
@@ -130,6 +131,7 @@ class LiveConnection(StreamReader):
         try:
             self._choose(container, "SLICE")
             self._use_hardware()
+            self._keep_packets(keep_packets)
             if self._card is not None:
                 self._sound_info, _ = choose_sound(self._card.streams)
                 self._audio = self._sound_info.stream if self._sound_info is not None else None

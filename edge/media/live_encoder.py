@@ -146,8 +146,10 @@ class LiveEncoder:
                 state = EncoderState("does not open here", str(error))
                 present = {**present, choice.name: state}
 
-    def _open(self, name: str, *, relieves: bool = False) -> PictureEncoder:
-        setup = encoder_setup(name, self.info, self._wanted, steady=self._steady, relieves=relieves)
+    def _open(self, name: str, *, relieves: bool = False, prompt: bool = False) -> PictureEncoder:
+        setup = encoder_setup(
+            name, self.info, self._wanted, steady=self._steady, relieves=relieves, prompt=prompt
+        )
         return self._opener(self.info, setup)
 
     def _add_sound(self) -> AudioStream:
@@ -199,6 +201,23 @@ class LiveEncoder:
                 yield from self._finish(self._picture.flush())
         for sound in self.sound.encode(None):
             yield _encoded(sound, is_video=False)
+
+    def renew(self) -> None:
+        """Forget what the encoder of the pictures holds back, and begin with another keyframe.
+
+        Its times go on. x264 holds nothing back from here on. Raises SinkError.
+        """
+        before = self._picture
+        before.close()
+        self._inside.clear()
+        try:
+            self._picture = self._open(before.setup.name, prompt=True)
+        except EncoderFailed as error:
+            if before.setup.name == SOFTWARE:
+                raise SinkError(f"{SOFTWARE} cannot begin anew: {error}. Start again.") from error
+            self._picture = self._open(SOFTWARE, prompt=True)
+        self._epoch = len(self._templates)
+        self._last_key = None
 
     def close(self) -> None:
         """Let go of the hardware. Templates stay valid."""

@@ -127,6 +127,10 @@ class LiveOutput:
         """Queue a packet. Never blocks, never raises."""
         self._queue.put(packet)
 
+    def dump(self) -> None:
+        """Forget what is queued: the next keyframe is what is sent next."""
+        self._queue.dump()
+
     def end(self) -> None:
         """Say that nothing will follow; what is queued is still sent."""
         self._queue.end()

@@ -46,6 +46,11 @@ class Interleaver:
             ready.append(self._waiting[following].popleft())
         return ready
 
+    def clear(self) -> None:
+        """Forget what waits."""
+        for queue in self._waiting:
+            queue.clear()
+
     def flush(self) -> list[EncodedPacket]:
         """Return the rest in order."""
         rest = sorted((p for queue in self._waiting for p in queue), key=lambda p: p.dts)
@@ -149,6 +154,12 @@ class PacketQueue:
             self._handed = max(self._handed, self._cursor)
             self._trim()
             return packet
+
+    def dump(self) -> None:
+        """Forget all that was not handed out; whoever reads goes on with the next keyframe."""
+        with self._condition:
+            self._key = None
+            self._trim()
 
     def end(self) -> None:
         """Say that no packet will follow."""

@@ -25,6 +25,8 @@ CLOSE_TIMEOUT_S = 3.0
 _LONGEST_WAIT_S = 5.0
 """Sound waits for the pictures' encoder, which looks ahead; never longer than this."""
 _LEAST_BACKLOG_S = 5.0
+_AHEAD_S = 0.1
+"""Silence that is encoded before its picture: AAC's delay of 21 ms, and two of its frames."""
 
 
 class LiveSink:
@@ -76,6 +78,8 @@ class LiveSink:
             info, settings, steady=any(t.is_network for t in targets), on_event=on_event
         )
         self._lag_s = sound_lag_s if has_sound else 0.0
+        self._ahead_s = 0.0
+        """How far sound is filled up with silence beyond where it may lag behind its picture."""
         self._lock = threading.Lock()
         self._interleaver = Interleaver(_LONGEST_WAIT_S)
         self._start_s: float | None = None
@@ -124,7 +128,7 @@ class LiveSink:
             for packet in self._encoder.encode(picture, pts_s - start_s):
                 self._put(packet)
             self.frames += 1
-            self._encode_sound(self._sound.advance(pts_s))
+            self._encode_sound(self._sound.advance(pts_s + self._ahead_s))
 
     def write_sound(self, samples: Samples, pts_s: float) -> None:
         """Encode sound and queue it: float32 of shape (channels, n), 48 kHz, -1 to 1.
@@ -138,6 +142,28 @@ class LiveSink:
             self._begin(pts_s)
             assert self._sound is not None
             self._encode_sound(self._sound.write(samples, pts_s))
+
+    def dump(self) -> None:
+        """Forget all that no output has sent yet; go on with a keyframe, the next picture.
+
+        What the encoder holds back to look ahead is forgotten, too, and from here on it holds
+        nothing back. Until `resume`, no picture waits for its sound: all is silent from here on.
+        Raises SinkError where the encoder cannot be begun anew.
+        """
+        with self._lock:
+            self._check_open()
+            if self._start_s is None:
+                return
+            self._encoder.renew()
+            self._ahead_s = self._lag_s + _AHEAD_S
+            self._interleaver.clear()
+            for output in self._outputs:
+                output.dump()
+
+    def resume(self) -> None:
+        """Take sound again, as it comes, after `dump`."""
+        with self._lock:
+            self._ahead_s = 0.0
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Send what is queued and end every output; return whether all of them got all.

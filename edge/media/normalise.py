@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import av
 import cv2
@@ -29,6 +30,8 @@ _MATRIX_BT709 = 1
 _MATRIX_SMPTE170M = 6
 _HD_HEIGHT = 720
 """From this height on, untagged material is BT.709, below it BT.601; what players assume too."""
+_GREY = 128
+"""Of all planes: no colour, and the middle of what luma can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,21 @@ class Normaliser:
             rebuilt.time_base = time_base
         return rebuilt
 
+    def twin(self) -> Self:
+        """Return another that does the same, for another thread."""
+        made = copy.copy(self)
+        made.notes = []
+        made._convert = VideoReformatter()
+        return made
+
+    def blank(self) -> av.VideoFrame:
+        """Return a grey frame of the stream's size, pixel format and colours."""
+        frame = av.VideoFrame(self.width, self.height, self._format)
+        for plane in plane_views(frame):
+            plane[...] = _GREY
+        self._tag(frame)
+        return frame
+
     @property
     def _fits(self) -> bool:
         return self.orientation.identity and self._crop == self._coded
@@ -181,11 +199,14 @@ class Normaliser:
                 scale = 1 if rows == frame.height else 2
                 rows, columns = self._crop[1] // scale, self._crop[0] // scale
             target[...] = self.orientation.apply(source[:rows, :columns])
-        rebuilt.color_range = ColorRange.JPEG if self.colour.full_range else ColorRange.MPEG
-        rebuilt.color_primaries = self.colour.primaries
-        rebuilt.color_trc = self.colour.transfer
-        rebuilt.colorspace = self.colour.matrix
+        self._tag(rebuilt)
         return rebuilt
+
+    def _tag(self, frame: av.VideoFrame) -> None:
+        frame.color_range = ColorRange.JPEG if self.colour.full_range else ColorRange.MPEG
+        frame.color_primaries = self.colour.primaries
+        frame.color_trc = self.colour.transfer
+        frame.colorspace = self.colour.matrix
 
     def _decide_colour(self, first: av.VideoFrame) -> ColourTags:
         primaries, transfer = int(first.color_primaries), int(first.color_trc)

@@ -37,8 +37,8 @@ def local_path(path: str | Path) -> Path:
         # The address may hold a password or stream key: it is not repeated.
         scheme = path.split(":", 1)[0]
         raise SourceError(
-            f"Live sources ({scheme}://) are not supported in this version. "
-            f"Record the stream to a file and give that."
+            f"A file is needed here, and {scheme}:// names a stream or a server. Give the path of "
+            f"a file; `privaedge run` takes live sources."
         )
     path = Path(path)
     try:

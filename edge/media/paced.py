@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from edge.allocator import free_cycles
 from edge.errors import SourceError
 from edge.frame import Frame
 from edge.media.arrival import Pace
@@ -24,9 +25,10 @@ class PacedFile:
     gets late items, none are left out.
     """
 
-    def __init__(self, path: str | Path, loop: bool = False) -> None:
+    def __init__(self, path: str | Path, loop: bool = False, *, keep_packets: bool = False) -> None:
         """Open the file and decode its first frame. Raises SourceError."""
-        self._source = FileSource(path)
+        self._source = FileSource(path, keep_packets=keep_packets)
+        self._keep_packets = keep_packets
         self._loop = loop
         self._closed = threading.Event()
         self._guard = threading.Lock()
@@ -111,8 +113,9 @@ class PacedFile:
         before, path = self.info, self._source.path
         with self._guard:
             self._source.close()
+            free_cycles()
             try:
-                self._source = FileSource(path)
+                self._source = FileSource(path, keep_packets=self._keep_packets)
             except SourceError as error:
                 raise SourceLost(str(path), "it cannot be opened again") from error
         after = self.info

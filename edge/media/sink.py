@@ -32,7 +32,13 @@ from edge.media.codecs import (
 from edge.media.opening import SoundInfo
 from edge.media.output import OutputFile, sink_errors
 from edge.media.picture import HostPicture
-from edge.media.sound import SampleArray, SoundEncoder, SoundTranscoder, plain_layout
+from edge.media.sound import (
+    SampleArray,
+    SoundEncoder,
+    SoundTranscoder,
+    encoder_layout,
+    own_layout,
+)
 from edge.media.source import SoundPacket, SourceInfo
 
 _SOUND_BITS_PER_CHANNEL = 96_000
@@ -100,7 +106,7 @@ class FileSink:
             raise
         if sound is not None and self._sound is not None and audio is AudioPolicy.SAMPLES:
             self._sample_encoder = SoundEncoder(self._sound)
-            self._sound_rate, self._sound_layout = sound.rate, plain_layout(sound)
+            self._sound_rate, self._sound_layout = sound.rate, own_layout(sound)
         elif sound is not None and self._sound is not None and not self._copies_sound:
             self._transcoder = SoundTranscoder(sound.stream.codec_context, self._sound)
         strip = ENCODERS[self.encoder].strip
@@ -163,7 +169,7 @@ class FileSink:
         rate = sound.rate if name == "aac" and sound.rate in _AAC_RATES else _OPUS_RATE
         stream = cast(AudioStream, self._container.add_stream(name, rate=rate))
         context = stream.codec_context
-        context.layout = plain_layout(sound)
+        context.layout = encoder_layout(name, own_layout(sound))
         context.bit_rate = _SOUND_BITS_PER_CHANNEL * min(context.layout.nb_channels, 6)
         context.time_base = Fraction(1, rate)
         context.flags |= Flags.bitexact

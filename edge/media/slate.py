@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 
+from edge.media.encoders import PictureInfo
 from edge.media.picture import HostPicture
 from edge.media.streams import StreamInfo
 
@@ -14,7 +15,7 @@ _WHITE = 220
 _NEUTRAL = 128
 
 
-def make_slate(info: StreamInfo, text: str = "signal lost") -> HostPicture:
+def make_slate(info: PictureInfo, text: str = "signal lost") -> HostPicture:
     """Draw the picture that is sent while there is no signal, in the size and format of `info`."""
     frame = _blank(info, _GREY)
     luma = HostPicture(frame).edit().y
@@ -49,7 +50,7 @@ def fit(picture: HostPicture, info: StreamInfo) -> HostPicture:
     return HostPicture(frame)
 
 
-def _blank(info: StreamInfo, luma: int) -> av.VideoFrame:
+def _blank(info: PictureInfo, luma: int) -> av.VideoFrame:
     frame = av.VideoFrame(info.width, info.height, info.pixel_format)
     frame.colorspace = info.colour.matrix
     for index, plane in enumerate(frame.planes):

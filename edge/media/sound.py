@@ -27,6 +27,10 @@ _MISCOUNTED_PLANES = 8
 
 LIVE_RATE = 48_000
 """Hz; what every ingest takes."""
+_OPUS_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+"""The only ones that Opus has, by the number of channels (RFC 7845, 5.1.1.2)."""
+_AAC_LAYOUTS = {"5.0(side)": "5.0", "5.1(side)": "5.1"}
+"""AAC knows one kind of surround (ISO/IEC 14496-3, table 1.19); the other would lose its name."""
 
 SampleArray = NDArray[np.float32]
 
@@ -34,21 +38,27 @@ SampleArray = NDArray[np.float32]
 class Gapless:
     """Says where silence fills a hole and what an overlap costs, so that samples are time."""
 
-    def __init__(self, rate: int, start_s: float) -> None:
-        """rate: samples per second. start_s: when the first sample is heard."""
+    def __init__(self, rate: int, start_s: float, *, creeps: bool = False) -> None:
+        """rate: samples per second. start_s: when the first sample is heard. creeps: times may
+        creep away from the samples counted, as clocks do; only a sudden step is a hole."""
         self.rate = rate
         self.start_s = start_s
         self.count = 0
+        self.crept_s = 0.0
+        """By how much later than the samples counted say sound is heard by now."""
+        self._creeps = creeps
 
     @property
     def end_s(self) -> float:
         """When the next sample is heard."""
-        return self.start_s + self.count / self.rate
+        return self.start_s + self.crept_s + self.count / self.rate
 
     def place(self, pts_s: float, samples: int) -> tuple[int, int]:
         """Return (samples of silence to put before, samples to cut from the front)."""
-        missing = round((pts_s - self.start_s) * self.rate) - self.count
+        missing = round((pts_s - self.start_s - self.crept_s) * self.rate) - self.count
         within = abs(missing) <= TOLERANCE_S * self.rate
+        if within and self._creeps:
+            self.crept_s = pts_s - self.start_s - self.count / self.rate
         silence = 0 if within else max(0, missing)
         cut = 0 if within else min(samples, max(0, -missing))
         self.count += silence + samples - cut
@@ -63,9 +73,21 @@ class SoundDecoder:
     whose rate, layout or format changes is followed.
     """
 
-    def __init__(self, sound: SoundInfo, *, rate: int = LIVE_RATE, layout: str = "stereo") -> None:
-        """Take the decoder of a source's sound; one SoundDecoder for one source."""
+    def __init__(
+        self,
+        sound: SoundInfo,
+        *,
+        rate: int = LIVE_RATE,
+        layout: str = "stereo",
+        creeps: bool = False,
+    ) -> None:
+        """Take the decoder of a source's sound; one SoundDecoder for one source.
+
+        creeps: blocks are heard when the source says, of which its samples' clock may drift away;
+        nothing is cut or filled for that. Else samples are counted.
+        """
         self.rate, self.layout = rate, layout
+        self._creeps = creeps
         self.damage = 0
         """Packets that could not be decoded; a gap is left in their place."""
         self._decoder = sound.stream.codec_context
@@ -104,7 +126,8 @@ class SoundDecoder:
             end_s = self._gapless.end_s if self._gapless is not None else 0.0
             blocks += self._drain()
             self._setup = setup
-            self._gapless = Gapless(frame.sample_rate, end_s if time_s is None else time_s)
+            start_s = end_s if time_s is None else time_s
+            self._gapless = Gapless(frame.sample_rate, start_s, creeps=self._creeps)
         silence, cut = self._gapless.place(
             self._gapless.end_s if time_s is None else time_s, frame.samples
         )
@@ -114,7 +137,8 @@ class SoundDecoder:
             blocks += self._drain()
         if self._resampler is None:
             self._resampler = AudioResampler("flt", self.layout, self.rate)
-            self._block_s = self._gapless.end_s - (frame.samples - cut) / frame.sample_rate
+            begins_s = self._gapless.end_s - (frame.samples - cut) / frame.sample_rate
+            self._block_s = begins_s - self._gapless.crept_s
             self._blocks = 0
         return blocks + self._placed(self._resampler.resample(_without(frame, cut)))
 
@@ -130,7 +154,8 @@ class SoundDecoder:
             # Six channels mixed to two, and lossy codecs, overshoot.
             packed = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
             samples = np.ascontiguousarray(np.clip(packed.T, -1.0, 1.0), np.float32)
-            placed.append((self._block_s + self._blocks / self.rate, samples))
+            crept_s = self._gapless.crept_s if self._gapless is not None else 0.0
+            placed.append((self._block_s + crept_s + self._blocks / self.rate, samples))
             self._blocks += samples.shape[1]
         return placed
 
@@ -264,7 +289,26 @@ def _frame(like: AudioFrame, samples: NDArray[np.generic]) -> AudioFrame:
     return made
 
 
-def plain_layout(sound: SoundInfo) -> str:
-    """Name the usual layout for a number of channels where the source's own is unknown."""
+def own_layout(sound: SoundInfo) -> str:
+    """Name the source's own layout: another one of as many channels would mix them.
+
+    The usual one where its own has no name. Raises KeyError for that of more than 8 channels.
+    """
+    try:
+        known = av.AudioLayout(sound.layout)
+    except ValueError:
+        return _plain_layout(sound)
+    named = not sound.layout.endswith("channels") and known.nb_channels == sound.channels
+    return sound.layout if named else _plain_layout(sound)
+
+
+def encoder_layout(encoder: str, layout: str) -> str:
+    """Name the layout nearest to this one that an encoder has a name for, of as many channels."""
+    if encoder == "libopus":
+        return _OPUS_LAYOUTS[av.AudioLayout(layout).nb_channels - 1]
+    return _AAC_LAYOUTS.get(layout, layout) if encoder == "aac" else layout
+
+
+def _plain_layout(sound: SoundInfo) -> str:
     plain = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
     return plain[sound.channels]

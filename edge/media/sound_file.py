@@ -17,17 +17,21 @@ from av.stream import Stream
 
 from edge.errors import SinkError, SourceError
 from edge.media.codecs import SOUND_FORMATS, SoundFormat
-from edge.media.opening import SoundInfo, choose_sound, local_path, open_container
+from edge.media.opening import choose_sound, local_path, open_container
 from edge.media.output import OutputFile, sink_errors
-from edge.media.sound import SampleArray, SoundDecoder, SoundEncoder, plain_layout
+from edge.media.sound import (
+    SampleArray,
+    SoundDecoder,
+    SoundEncoder,
+    encoder_layout,
+    own_layout,
+)
 from edge.media.streams import SoundPacket
 from edge.sound import SoundBlock
 
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """What AAC and, above 8 kHz, MP3 know (ISO/IEC 14496-3, 11172-3, 13818-3)."""
 _MOST_CHANNELS = {"libmp3lame": 2}
-_OPUS_LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
-"""The only ones that Opus has, by the number of channels (RFC 7845, 5.1.1.2)."""
 _CHANNELS = 8
 """What all encoders but MP3's take."""
 _READ_ERRORS_IN_A_ROW = 16
@@ -64,7 +68,7 @@ class SoundFileSource:
                 raise SourceError(f"{self.path} holds {sound.channels} channels of sound, more "
                                   f"than {_CHANNELS}. Mix some of them down first.")  # fmt: skip
             self._stream = sound.stream
-            layout = _own_layout(sound)
+            layout = own_layout(sound)
             self._decoder = SoundDecoder(sound, rate=sound.rate, layout=layout)
             duration = self._container.duration
             self.info = SoundFileInfo(
@@ -162,8 +166,7 @@ class SoundFileSink:
             rate = 48_000
         stream = cast(AudioStream, self._container.add_stream(form.encoder, rate=rate))
         context = stream.codec_context
-        opus = form.encoder == "libopus"
-        context.layout = _OPUS_LAYOUTS[self._info.channels - 1] if opus else self._info.layout
+        context.layout = encoder_layout(form.encoder, self._info.layout)
         if form.bitrate:
             context.bit_rate = form.bitrate * self._info.channels
         context.time_base = Fraction(1, rate)
@@ -224,13 +227,3 @@ class SoundFileSink:
             raise SinkError(
                 f"{self.path} cannot be encoded any further: {error.strerror}. Use .flac instead."
             ) from error
-
-
-def _own_layout(sound: SoundInfo) -> str:
-    """Name the source's own layout: another one of as many channels would mix them."""
-    try:
-        known = av.AudioLayout(sound.layout)
-    except ValueError:
-        return plain_layout(sound)
-    named = not sound.layout.endswith("channels") and known.nb_channels == sound.channels
-    return sound.layout if named else plain_layout(sound)

@@ -39,8 +39,11 @@ class FileSource(StreamReader):
     by more than 0.5 s and 2 %.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open the file and decode its first frame. Raises SourceError."""
+    def __init__(self, path: str | Path, *, keep_packets: bool = False) -> None:
+        """Open the file and decode its first frame. Raises SourceError.
+
+        keep_packets: give out frames that can be had again when their pixels are gone.
+        """
         self.path = local_path(path)
         super().__init__(self.path)
         self.truncated = False
@@ -48,6 +51,7 @@ class FileSource(StreamReader):
         self._container = open_container(self.path)
         try:
             self._choose(self._container, "AUTO")
+            self._keep_packets(keep_packets)
             first = self._read_first()
             info = self._describe(first, self._announced_s())
             shared = {field.name: getattr(info, field.name) for field in fields(info)}

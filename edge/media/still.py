@@ -22,17 +22,22 @@ _MAX_SIDE_PX: Final = 4096
 def read_still(path: Path) -> HostPicture:
     """Read a photograph, upright by its EXIF tag, as 8-bit 4:2:0. Raises SourceError."""
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise SourceError(
             f"{path} cannot be read: {error.strerror}. Check its name and permissions."
         ) from None
+    return decode_still(data, str(path))
+
+
+def decode_still(data: bytes, name: str) -> HostPicture:
+    """Decode a photograph as `read_still` does. name: what messages call it. SourceError."""
     try:
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:  # a header that states an impossible size
         decoded = None
     if decoded is None or min(decoded.shape[:2]) < 2:
-        raise SourceError(f"{path} is not a picture that can be read. Save it as JPEG or PNG.")
+        raise SourceError(f"{name} is not a picture that can be read. Save it as JPEG or PNG.")
     return to_picture(np.asarray(decoded, np.uint8))
 
 

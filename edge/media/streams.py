@@ -7,6 +7,7 @@ error means.
 from __future__ import annotations
 
 import abc
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,11 +22,14 @@ from av.stream import Discard, Stream
 from edge.errors import SourceError
 from edge.frame import Frame
 from edge.media.clock import SharedShift, StreamClock
-from edge.media.decoders import PictureDecoder
+from edge.media.decoders import PictureDecoder, open_hardware
 from edge.media.normalise import ColourTags, Normaliser
 from edge.media.opening import SoundInfo, choose_picture, choose_sound, frame_rate, stream_name
 from edge.media.picture import HostPicture
+from edge.media.replay import SAME_TWICE_PX, Replay, is_worth_keeping, second_context
 from edge.timeline import seconds
+
+_log = logging.getLogger(__name__)
 
 _SOUND_BEFORE_PICTURE = 32 << 20
 """Bytes of sound kept while waiting for the first picture; enough for half an hour of AAC."""
@@ -101,6 +105,7 @@ class StreamReader(abc.ABC):
         self._clock: StreamClock | None = None
         self._sound_clock: StreamClock | None = None
         self._hardware: PictureDecoder | None = None
+        self._replay: Replay | None = None
 
     @abc.abstractmethod
     def _packets(self) -> Iterator[Packet[Stream]]:
@@ -132,6 +137,22 @@ class StreamReader(abc.ABC):
         self._hardware = PictureDecoder(self._video, self.notes.append)
         self._decode_packet = self._hardware.decode
 
+    def _keep_packets(self, wanted: bool) -> None:
+        """Keep packets, so that frames can be had again; after choosing what decodes."""
+        video = self._video
+        if not wanted:
+            return
+        if not is_worth_keeping(video):
+            said = "its pictures come uncompressed, so frames are kept in place of packets"
+            self.notes.append(said)
+            _log.warning("%s: %s", self._name, said)
+            return
+        if video.width * video.height <= SAME_TWICE_PX:
+            video.codec_context.thread_count = 1
+        hardware = open_hardware if self._hardware is not None else _no_hardware
+        second = PictureDecoder(video, self.notes.append, hardware, context=second_context(video))
+        self._replay = Replay(second, by_dts=self._counts_only)
+
     def _release_hardware(self) -> None:
         if self._hardware is not None:
             self._hardware.close()
@@ -150,6 +171,8 @@ class StreamReader(abc.ABC):
                 f"4:2:0. Convert it to yuv420p first."
             ) from error
         self.notes.extend(self._normalise.notes)
+        if self._replay is not None:
+            self._replay.normalise_with(self._normalise.twin())
         return first
 
     def _describe(self, first: av.VideoFrame, duration: float | None) -> StreamInfo:
@@ -204,7 +227,9 @@ class StreamReader(abc.ABC):
         self.concealed += raw.is_corrupt
         frame = self._normalise(raw)
         ticks = self._clock.place(raw.pts, raw.duration or 0)
-        item = Frame(self.frames, seconds(ticks, self._time_base), ticks, HostPicture(frame))
+        picture, replay = HostPicture(frame), self._replay
+        kept = replay.keep(raw, picture) if replay is not None else None
+        item = Frame(self.frames, seconds(ticks, self._time_base), ticks, picture, kept)
         self.frames += 1
         return item
 
@@ -243,8 +268,11 @@ class StreamReader(abc.ABC):
             flush = not packet.size and packet.dts is None and packet.pts is None
             if not packet.size and not flush:
                 continue  # AVI's placeholder for "the picture before, once more"
+            given = None if flush else packet
+            if self._replay is not None:
+                self._replay.record(given)
             try:
-                for frame in self._decode_packet(None if flush else packet):
+                for frame in self._decode_packet(given):
                     if self._counts_only:
                         self._time_by_order(frame)
                     yield frame
@@ -264,3 +292,7 @@ class StreamReader(abc.ABC):
         if self._lag is None:
             self._lag = frame.dts or 0
         frame.pts = frame.dts - self._lag if frame.dts is not None else None
+
+
+def _no_hardware(_: av.VideoStream) -> None:
+    """Decode with FFmpeg."""

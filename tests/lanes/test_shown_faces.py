@@ -18,12 +18,14 @@ from edge.frame import Frame, Picture
 from edge.inference.engine import Tensors
 from edge.lanes.embedding import TEMPLATE, FaceEmbedder
 from edge.lanes.faces import FaceLane
-from edge.lanes.lane import Gap
+from edge.lanes.lane import Gap, Trouble
 from edge.lanes.recogniser import MAX_FACES, Recogniser
 from edge.lanes.whitelist import Whitelist
+from edge.lanes.worker import LaneEvent, LaneWorker
 from edge.media.picture import HostPicture
 from edge.motion import IDENTITY, Motion
 from edge.people import People, person_of
+from edge.stats import RECOGNISER
 from edge.track import TrackerSettings
 
 WIDTH, HEIGHT, FPS, GAP = 640, 360, 25.0, 5
@@ -105,6 +107,7 @@ class Stage:
         self.hidden: dict[int, NDArray[np.float32]] = {}
         """Boxes hidden in every frame that has left."""
         self.masked: set[int] = set()
+        self.troubles: list[Trouble] = []
 
     def look(
         self,
@@ -133,6 +136,8 @@ class Stage:
         gap = Gap(tuple(frames), tuple((start + [Motion(IDENTITY)] * GAP)[: len(frames)]))
         self.lane.enter(gap)
         findings = self.lane.absorb(gap, None if fails else self.lane.look(gap))
+        if findings.trouble is not None:
+            self.troubles.append(findings.trouble)
         for begin, end in findings.blind:
             self.gate.blind("faces", begin, end)
         self.gate.advance("faces", findings.horizon, findings.firm)
@@ -337,6 +342,8 @@ def test_a_recogniser_that_fails_hides_everybody_and_blinds_nobody(
     assert not shown & set(range(proven, broken)), "what had not left is hidden, too"
     assert shown >= set(range(broken + GAP, stage.next)), "it works again"
     assert stage.lane.recogniser_failures == 10
+    assert [trouble.part for trouble in stage.troubles] == [RECOGNISER] * 10
+    assert "0.123" not in stage.troubles[0].reason
     warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(warned) == 1, "once, not at every look"
     assert "0.123" not in caplog.text
@@ -373,6 +380,31 @@ def test_an_embedder_that_cannot_be_made_again_hides_everybody(
     assert set(stage.end().shown(RED)) == set(range(gone))
     assert not stage.masked
     assert "given up" in caplog.text
+    assert [trouble.part for trouble in stage.troubles] == [RECOGNISER], "told of once"
+
+
+def test_a_worker_tells_of_a_failing_recogniser_beside_what_the_lane_found() -> None:
+    stage = Stage()
+    frames = tuple(Frame(n, n / FPS, n, _picture({RED: MIDDLE}, SIZE)) for n in range(2))
+    box = np.array([(*MIDDLE, MIDDLE[0] + SIZE, MIDDLE[1] + SIZE)], np.float32)
+    marks = np.array([landmarks(*MIDDLE, SIZE)], np.float32)
+    for n in range(2):
+        stage.detector.seen[n] = Detections(box, np.array([0.9], np.float32), marks)
+    stage.net.fault = raises
+    heard: list[float] = []
+    events: list[LaneEvent] = []
+    worker = LaneWorker(
+        stage.lane, on_findings=lambda _, findings: heard.append(findings.firm),
+        on_event=events.append, stall_timeout_s=10,
+    )  # fmt: skip
+    worker.start()
+    worker.submit(Gap(frames, (Motion(IDENTITY, cut=True), Motion(IDENTITY))), lambda: False)
+    worker.end()
+    worker.join(10)
+    assert heard[0] == pytest.approx(1 / FPS)
+    [told] = [event for event in events if event.lane == RECOGNISER]
+    assert told.end == pytest.approx(1 / FPS)
+    assert "0.123" not in told.reason
 
 
 # -- bounds --------------------------------------------------------------------------------------

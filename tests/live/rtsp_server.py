@@ -18,7 +18,7 @@ import gi  # type: ignore[import-not-found]
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
+from gi.repository import GLib, GObject, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
 
 _ELEMENTS = ("appsrc", "rtph264pay", "rtpmp4gpay", "rtpbin", "udpsrc", "multiudpsink")
 _PAYLOADERS = ("rtph264pay", "rtpmp4gpay")
@@ -56,9 +56,11 @@ class Film:
 class Feeder(threading.Thread):
     """Gives one pipeline what the camera films, when it films it."""
 
-    def __init__(self, film: Film, epoch: float, sources: list[Any]) -> None:
+    def __init__(self, film: Film, epoch: float, second_s: float, sources: list[Any]) -> None:
+        """second_s: how long the camera's seconds take. Its timestamps know nothing of it."""
         super().__init__(daemon=True)
         self._film, self._epoch, self._sources = film, epoch, sources
+        self._second_s = second_s
         self.closing = threading.Event()
 
     def run(self) -> None:
@@ -68,16 +70,24 @@ class Feeder(threading.Thread):
             if self.closing.wait(_POLL_S):
                 return
         running_ns = source.get_clock().get_time() - source.get_base_time()
-        film_ns = int((time.monotonic() - self._epoch) * 1e9)
+        film_ns = int((time.monotonic() - self._epoch) / self._second_s * 1e9)
         offset_ns = running_ns - film_ns
         for dts, pts, track, payload in self._film.units(film_ns):
-            due_s = self._epoch + dts / 1e9 - time.monotonic()
+            due_s = self._epoch + dts / 1e9 * self._second_s - time.monotonic()
             if self.closing.wait(max(due_s, 0.0)):
                 return
             buffer = Gst.Buffer.new_wrapped(payload)
             buffer.pts = pts + offset_ns
             if self._sources[track].emit("push-buffer", buffer) != Gst.FlowReturn.OK:
                 return
+
+
+def _clock(second_s: float) -> Any:
+    """A clock whose seconds take so long, for all that the server paces by itself."""
+    clock = GObject.new(Gst.SystemClock)
+    now = clock.get_internal_time()
+    clock.set_calibration(now, now, 1_000_000, round(1_000_000 * second_s))
+    return clock
 
 
 def _launch_line(film: Film) -> str:
@@ -89,15 +99,17 @@ def _launch_line(film: Film) -> str:
     return f"( {' '.join(parts)} )"
 
 
-def _factory(film: Film, epoch: float) -> Any:
+def _factory(film: Film, epoch: float, second_s: float) -> Any:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(_launch_line(film))
     factory.set_shared(True)
 
     def configure(_: Any, media: Any) -> None:
+        if second_s != 1:
+            media.set_clock(_clock(second_s))
         element = media.get_element()
         sources = [element.get_by_name(f"track{n}") for n in range(len(film.caps))]
-        feeder = Feeder(film, epoch, sources)
+        feeder = Feeder(film, epoch, second_s, sources)
         media.connect("unprepared", lambda _: feeder.closing.set())
         feeder.start()
 
@@ -122,7 +134,7 @@ def serve(options: dict[str, Any]) -> None:
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(options["port"]))
-    factory = _factory(film, options["epoch"])
+    factory = _factory(film, options["epoch"], options["second_s"])
     if options["user"]:
         _protect(server, factory, options["user"], options["password"])
     server.get_mount_points().add_factory(options["path"], factory)

@@ -188,6 +188,7 @@ class RtspServer(ServerProcess):
 
     folder: its own. clip: any file with H.264, and AAC if there is sound. port: None for any.
     epoch: set by the first start; it stays over restarts, unless the clip changes.
+    second_s: how long its seconds take: above 1, its clock is slow.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class RtspServer(ServerProcess):
         user: str | None = None,
         password: str = "",
         path: str = "/camera",
+        second_s: float = 1.0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder / "rtsp.log")
@@ -207,6 +209,7 @@ class RtspServer(ServerProcess):
         self.path = path
         self.epoch: float | None = None
         self._user, self._password = user, password
+        self._second_s = second_s
         self._media = write_elementary(clip, folder / "media-0")
         self._clips = 1
 
@@ -232,6 +235,7 @@ class RtspServer(ServerProcess):
             "path": self.path,
             "media": str(self._media),
             "epoch": self.epoch,
+            "second_s": self._second_s,
             "user": self._user,
             "password": self._password,
         }

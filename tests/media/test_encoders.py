@@ -187,6 +187,31 @@ def test_nvenc_without_a_driver_is_noticed_and_the_reason_told(here):
     assert "libcuda" in choice.notes[0]
 
 
+@pytest.mark.parametrize("probed", [True, False])
+def test_nvenc_that_does_not_open_gives_way_to_x264_with_one_line(
+    probed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FFmpeg's own NVENC, asked for by name; also where the probe took it for working."""
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is an NVIDIA driver")
+    if not has_encoder(NVENC):
+        pytest.skip("this FFmpeg was built without NVENC")
+    present = probe_encoders if probed else lambda names: dict.fromkeys(names, WORKS)
+    with caplog.at_level(logging.INFO, logger="edge.media"):
+        encoder = LiveEncoder(info(), FAST, steady=True, probe=present)
+    try:
+        packets = [p for n in range(20) for p in encoder.encode(picture(n), n / FPS)]
+        packets += encoder.flush()
+        assert encoder.encoder == SOFTWARE
+    finally:
+        encoder.close()
+    assert sum(packet.is_video for packet in packets) == 20
+    assert packets[0].is_key
+    [line] = [record.getMessage() for record in caplog.records if NVENC in record.getMessage()]
+    assert line.startswith("encoder libx264: in place of what was set; h264_nvenc does not open")
+    assert not probed or "libcuda" in line
+
+
 def test_v4l2_without_a_codec_device_is_noticed_and_the_reason_told(here):
     if any(Path("/dev").glob("video*")):
         pytest.skip("there is a V4L2 device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import http.server
 import shutil
 import ssl
@@ -419,6 +420,23 @@ def test_a_paced_file(tmp_path):
         assert source.passes == 1
     assert min(late) > -0.05, "nothing before its time"
     assert np.median(late) < 0.1
+
+
+def test_a_looped_file_leaves_no_decoder_behind(tmp_path):
+    """Each of them keeps every picture that was ever in use at a time."""
+    clip = make_clip(tmp_path / "a.mp4", frames=5)
+    gc.collect()
+    gc.disable()
+    try:
+        with PacedFile(clip, loop=True) as source:
+            for _ in source.read():
+                if source.passes == 6:
+                    break
+            names = [type(thing).__name__ for thing in gc.get_objects()]
+        assert names.count("SideDataContainer") <= 2
+        assert names.count("VideoFrame") <= 4
+    finally:
+        gc.enable()
 
 
 def test_a_looped_file_goes_on_in_time(tmp_path):

@@ -135,12 +135,14 @@ def test_only_cell_means_of_the_original_survive(found, effect, shape, width, he
         for r in regions:
             down = axis((r.y2 - r.y1) // 2, r.cells_y, scale)
             across = axis((r.x2 - r.x1) // 2, r.cells_x, scale)
-            cell = 1 + down.index[:, None] * len(across.sizes) + across.index
-            part = cell_of * (1 + r.cells_x * r.cells_y)
-            part[r.y1 // 2 * scale : r.y2 // 2 * scale, r.x1 // 2 * scale : r.x2 // 2 * scale] += (
-                cell
-            )
-            cell_of = np.unique(part, return_inverse=True)[1].reshape(plane.shape)
+            cell = down.index[:, None] * len(across.sizes) + across.index
+            inside = cell_of[
+                r.y1 // 2 * scale : r.y2 // 2 * scale, r.x1 // 2 * scale : r.x2 // 2 * scale
+            ]
+            both = inside * (r.cells_x * r.cells_y) + cell
+            # Numbers that are nowhere else: what lies inside never mixes with what does not.
+            fresh = cell_of.max() + 1
+            inside[:] = fresh + np.unique(both, return_inverse=True)[1].reshape(both.shape)
         movable = np.flatnonzero(hidden.repeat(scale, 0).repeat(scale, 1))
         groups = cell_of.ravel()[movable]
         by_group = movable[np.argsort(groups, kind="stable")]
