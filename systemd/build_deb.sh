@@ -20,7 +20,7 @@ chmod 0755 "$stage"
 home=$stage/opt/privaedge
 lib=$stage/usr/lib
 
-"$python" -m pip wheel --quiet --disable-pip-version-check --no-input --only-binary av,numpy,onnx,onnxruntime,opencv-python-headless,cryptography,pocketsphinx --wheel-dir "$home/wheels" "$checkout" >&2
+"$python" -m pip wheel --quiet --disable-pip-version-check --no-input --only-binary av,numpy,onnx,onnxruntime,opencv-python-headless,cryptography,pocketsphinx --wheel-dir "$home/wheels" "$checkout[api]" >&2
 
 for unit in "$here"/*.service; do
     install -D -m 0644 "$unit" "$lib/systemd/system/${unit##*/}"

@@ -46,7 +46,8 @@ done
 
 # Where a local administrator's units go: before the distribution's, behind /etc.
 lib=$root/usr/local/lib
-units=(privaedge.service privaedge@.service privaedge-boot.service privaedge-cooldown@.service)
+units=(privaedge.service privaedge@.service privaedge-boot.service privaedge-export.service
+    privaedge-cooldown@.service)
 
 # What talks to the running system, not to a DESTDIR.
 live() { [[ -z $root && -d /run/systemd/system ]]; }
@@ -60,7 +61,8 @@ reload() {
 
 if [[ -n $uninstall ]]; then
     if live; then
-        systemctl disable --now --quiet privaedge.service privaedge-boot.service 2>/dev/null || true
+        systemctl disable --now --quiet privaedge.service privaedge-boot.service \
+            privaedge-export.service 2>/dev/null || true
         systemctl stop --quiet 'privaedge@*.service' 'privaedge-cooldown@*.service' || true
         for link in /etc/systemd/system/*.wants/privaedge@*.service; do
             [[ -L $link ]] && rm -f "$link"
@@ -89,6 +91,8 @@ if [[ -z $target ]]; then
     [[ -f $target/pyproject.toml ]] || die "$target is no checkout of privaedge. Use --wheel FILE."
 fi
 [[ -e $target ]] || die "$target does not exist."
+# With the operator's page and API.
+target+="[api]"
 arguments=("$target")
 if [[ -n $wheels ]]; then
     [[ -d $wheels ]] || die "--wheels $wheels is not a folder."
@@ -120,6 +124,10 @@ if live; then systemctl try-restart privaedge.service 'privaedge@*.service'; fi
 if [[ -n ${fresh:-} ]]; then
     echo "privaedge is installed. Next: write source and outputs into /etc/privaedge/privaedge.yaml, then"
     echo "  systemctl enable --now privaedge-boot privaedge"
+    if [[ -z $root ]]; then
+        echo "The operator's page will be at http://127.0.0.1:8484/, its token is"
+        echo "  $("$root/opt/privaedge/venv/bin/privaedge" token)"
+    fi
 else
     echo "privaedge is upgraded; /etc/privaedge/privaedge.yaml is as it was."
 fi

@@ -36,7 +36,8 @@ def event(log: logging.Logger, level: int, name: str, **fields: object) -> None:
     """Log that something happened, with what belongs to it. Fields that are None are left out."""
     told = {key: value for key, value in fields.items() if value is not None}
     if log.isEnabledFor(level):
-        log.log(level, "%s", _pairs({"event": name} | told), extra={"is_event": True})
+        more = {"is_event": True, "event_name": name, "event_fields": told}
+        log.log(level, "%s", _pairs({"event": name} | told), extra=more)
 
 
 def place_of(error: BaseException) -> str:

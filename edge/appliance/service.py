@@ -13,8 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from edge.appliance.changes import Candidate
 from edge.appliance.journal import Secrets, event, place_of
+from edge.appliance.office import Office
 from edge.appliance.service_config import ServiceConfig, StreamSpec, load_service_config
+from edge.appliance.state import state_folder
 from edge.appliance.stream import Plan, Stream
 from edge.appliance.watchdog import Notifier, Watchdog
 from edge.config import Settings
@@ -42,6 +45,8 @@ class _Prepared:
 
     config: ServiceConfig
     plans: dict[str, Plan]
+    candidate: Candidate | None = None
+    """The operators' change that it came from."""
 
 
 class _Preparation:
@@ -55,7 +60,12 @@ class _Preparation:
         read: Callable[[], ServiceConfig],
         running: Mapping[str, Plan],
         on_fetch: Callable[[], None],
+        *,
+        candidate: Candidate | None = None,
+        commit: Callable[[Candidate], None] = lambda _: None,
     ) -> None:
+        """commit: keeps the candidate once it is certain that it can run."""
+        self.candidate, self._commit = candidate, commit
         self.result: _Prepared | None = None
         self.error: Exception | None = None
         self.done = False
@@ -66,7 +76,9 @@ class _Preparation:
         try:
             config = self._read()
             plans = {name: self._plan(spec) for name, spec in config.streams.items()}
-            self.result = _Prepared(config, plans)
+            if self.candidate is not None:
+                self._commit(self.candidate)
+            self.result = _Prepared(config, plans, self.candidate)
         except Exception as error:  # noqa: BLE001 - told by the service's thread
             self.error = error
         finally:
@@ -105,6 +117,15 @@ class Service:
         self._environ = environ
         self._notifier = notifier or Notifier.from_environment(environ)
         self._secrets = secrets or Secrets()
+        self.office = Office(
+            state_folder(config, environ),
+            config,
+            self._secrets,
+            lambda: self.streams,
+            environ,
+            reload=self.reload,
+        )
+        """What operators see and do. Raises ConfigError where what they changed is damaged."""
         self._watchdog = Watchdog(
             self._notifier, lambda: {name: one.pulse for name, one in self.streams.items()}
         )
@@ -133,6 +154,7 @@ class Service:
             event(_log, logging.INFO, "stopping", streams=len(self.streams))
         finally:
             drained = self._drain()
+            self.office.close()
             self._notifier.close()
         event(_log, logging.INFO, "stopped", drained=drained)
         return ExitCode.OK
@@ -175,13 +197,19 @@ class Service:
             self._prepare()
         self._retired = [stream for stream in self._retired if stream.alive]
         self._tell(now)
+        self.office.tick(frozen=self._frozen, ready=self._ready, refused=self._refused or None)
 
     def _prepare(self) -> None:
         self._fingerprint = self._look()
+        changes = self.office.changes
+        candidate = changes.candidate
+        overlay = changes.overlay_for(candidate)
         self._preparation = _Preparation(
-            lambda: load_service_config(self._path, self._environ),
+            lambda: load_service_config(self._path, self._environ, overlay),
             {name: stream.plan for name, stream in self.streams.items()},
             lambda: self._notifier.extend(_BOOT_EXTENSION_S),
+            candidate=candidate,
+            commit=changes.commit,
         )
 
     def _look(self) -> _Fingerprint:
@@ -203,15 +231,19 @@ class Service:
         if preparation.result is not None:
             self._apply(preparation.result)
             self._refused = ""
+            if preparation.candidate is not None:
+                self.office.changes.settle(preparation.candidate, None)
         else:
             error = preparation.error
             assert error is not None
             if self._config is None:
                 raise error
-            self._refused = str(error) if isinstance(error, PrivaedgeError) else place_of(error)
-            event(
-                _log, logging.WARNING, "config-refused", because=self._refused, running="unchanged"
-            )
+            refused = str(error) if isinstance(error, PrivaedgeError) else place_of(error)
+            event(_log, logging.WARNING, "config-refused", because=refused, running="unchanged")
+            if preparation.candidate is None:
+                self._refused = refused
+            else:
+                self.office.changes.settle(preparation.candidate, refused)
         if self._ready:
             self._notifier.ready()  # ends RELOADING=1
 
@@ -221,6 +253,7 @@ class Service:
         known = prepared.config.secrets | (self._config.secrets if self._config else frozenset())
         self._secrets.know(known)  # old ones may still be in a message on its way
         self._config = prepared.config
+        self.office.follow(prepared.config)
         self._fingerprint = self._fingerprint_after(prepared.config)
         removed = [before[name] for name in before.keys() - after.keys()]
         changed = [n for n in before.keys() & after.keys() if before[n].plan != after[n]]
@@ -230,7 +263,9 @@ class Service:
         in_place = [name for name in changed if before[name].change(after[name])]
         streams = {}
         for name, plan in after.items():
-            streams[name] = before.get(name) or Stream(plan, after=self._retired)
+            streams[name] = before.get(name) or Stream(
+                plan, after=self._retired, dump=self.office.desk.panic.switch
+            )
         added = [name for name in streams if name not in before]
         self.streams = streams
         for name in added:
@@ -271,6 +306,7 @@ class Service:
         """How all streams are, in one line."""
         parts = [
             f"{name}: {'frozen' if name in self._frozen else stream.state}"
+            f"{', the face recogniser fails' if stream.recogniser_fails else ''}"
             for name, stream in self.streams.items()
         ]
         if not parts:

@@ -8,6 +8,8 @@
           - /srv/recordings/front.mp4
         profile: streaming
         settings: {blur: {type: solid}}
+    api: {enabled: true}
+    audit: {keep: 100}
 
 What is wrong in it becomes one ConfigError as with config_io. Values are never repeated in its
 messages: any of them may be an address with a password in it.
@@ -21,13 +23,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import Field, ValidationError
 
 from edge.appliance.journal import MASK
+from edge.appliance.packages import check_packages
 from edge.appliance.secrets import SecretReader
 from edge.config import Settings
+from edge.config_api import Api, Audit
 from edge.config_io import ConfigProblemsError, requirement, settings_within
 from edge.config_types import Section
 from edge.config_yaml import Mapping as Tree
@@ -37,6 +41,7 @@ from edge.live_runner import check_outputs
 from edge.media.address import Address, AddressError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_Group = TypeVar("_Group", Api, Audit)
 
 
 class StreamEntry(Section):
@@ -81,16 +86,29 @@ class ServiceConfig:
     streams: dict[str, StreamSpec]
     secrets: frozenset[str] = field(repr=False)
     files: frozenset[Path]
+    api: Api = field(default_factory=Api)
+    audit: Audit = field(default_factory=Audit)
 
 
-def load_service_config(path: Path, environ: Mapping[str, str] = os.environ) -> ServiceConfig:
-    """Read, fill in and check a configuration. Raises ConfigError (ConfigProblemsError)."""
+Overlay = Mapping[str, Mapping[str, Any]]
+"""What operators changed: by stream, plain values by the dotted path of a setting."""
+_OPERATORS: Final = "the changes made by the API"
+
+
+def load_service_config(
+    path: Path, environ: Mapping[str, str] = os.environ, overlay: Overlay | None = None
+) -> ServiceConfig:
+    """Read, fill in and check a configuration. Raises ConfigError (ConfigProblemsError).
+
+    overlay: counts more than what the file says; streams that are not in the file are left out.
+    """
     origin = printable(str(path), 200)
     tree = parse(read_text(path), origin)
     if not isinstance(tree, Tree):
         raise ConfigError(f"{origin} is not a mapping. Begin it with 'streams:'.")
-    reader = _Reader(origin, SecretReader(environ))
+    reader = _Reader(origin, SecretReader(environ), overlay or {})
     streams = reader.read(tree)
+    api, audit = reader.group(tree, "api", Api), reader.group(tree, "audit", Audit)
     if reader.problems:
         raise ConfigProblemsError(reader.problems)
     secrets = reader.secrets.values | {
@@ -100,21 +118,23 @@ def load_service_config(path: Path, environ: Mapping[str, str] = os.environ) -> 
         if address.safe != address.url
     }
     files = frozenset({path, *reader.secrets.files})
-    return ServiceConfig(streams, frozenset(secrets), files)
+    if api.enabled:
+        check_packages()
+    return ServiceConfig(streams, frozenset(secrets), files, api, audit)
 
 
 class _Reader:
     """Goes through the tree, collecting problems."""
 
-    def __init__(self, origin: str, secrets: SecretReader) -> None:
-        self._origin = origin
+    def __init__(self, origin: str, secrets: SecretReader, overlay: Overlay) -> None:
+        self._origin, self._overlay = origin, overlay
         self.secrets = secrets
         self.problems: list[str] = []
 
     def read(self, tree: Tree) -> dict[str, StreamSpec]:
         for path, line in tree.doubled:
             self._refuse(".".join(path), line, "stated for the second time. Remove one of the two")
-        self._check_keys(tree, "", ("streams",))
+        self._check_keys(tree, "", ("streams", "api", "audit"))
         value, line = tree.entries.get("streams", (None, 1))
         if not isinstance(value, Tree) or not value.entries:
             self._refuse("streams", line, "empty. Name at least one stream with source and outputs")
@@ -126,6 +146,29 @@ class _Reader:
                 found[name] = spec
         self._check_places(found)
         return found
+
+    def group(self, tree: Tree, name: str, model: type[_Group]) -> _Group:
+        """Read one of the groups that hold for the whole service."""
+        value, line = tree.entries.get(name, (None, 0))
+        if value is None:
+            return model()
+        if not isinstance(value, Tree):
+            self._refuse(name, line, "no mapping. Put settings under it")
+            return model()
+        self._check_keys(value, name, tuple(model.model_fields))
+        stated = {key: one for key, (one, _) in value.entries.items() if key in model.model_fields}
+        try:
+            return model.model_validate(stated)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                if not detail["loc"]:  # settings that contradict each other: it names them
+                    self.problems.append(str(detail.get("ctx", {}).get("error", detail["msg"])))
+                    continue
+                key = str(detail["loc"][0])
+                at = value.entries[key][1] if key in value.entries else line
+                where = f"{name}.{key} in {self._origin} line {at}"
+                self.problems.append(f"{where} is wrong; {requirement(detail)}")
+            return model()
 
     def _stream(self, name: str, entry: Any, line: int) -> StreamSpec | None:
         path = f"streams.{name}"
@@ -186,7 +229,13 @@ class _Reader:
             self._refuse(f"{path}.settings", line, "no mapping. Put settings under it")
             return None
         try:
-            return settings_within(tree or Tree(), self._origin, profile)
+            return settings_within(
+                tree or Tree(),
+                self._origin,
+                profile,
+                over=dict(self._overlay.get(path.removeprefix("streams."), {})),
+                over_origin=_OPERATORS,
+            )
         except ConfigProblemsError as error:
             self.problems += [f"{path}.settings: {problem}" for problem in error.problems]
         except ConfigError as error:

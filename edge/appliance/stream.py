@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -11,13 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.appliance.journal import event, place_of
+from edge.appliance.outgoing import Outgoing
 from edge.appliance.service_config import StreamSpec
+from edge.appliance.totals import Totals
 from edge.appliance.watchdog import Pulse
 from edge.clockwork import Backoff
+from edge.dump import PANIC, DumpSwitch
 from edge.errors import PrivaedgeError
 from edge.lane_models import LaneModels
 from edge.live_runner import LiveOptions, LiveRun, changes_in_place
-from edge.stats import Stats
+from edge.stats import RECOGNISER, Stats
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ _HEALTHY_S: Final = 30.0
 _SLATES: Final = 5
 """Slates in a row from which the signal counts as lost: single ones fill in for late frames."""
 _REPORT_S: Final = 60.0
+_RECOVERED_S: Final = 10.0
+"""Without a failure for this long the recogniser works again: several looks."""
 _PREDECESSOR_S: Final = 8.0
 """Streams before this one end within 5 s; one that is stuck must not be waited for."""
 
@@ -61,8 +67,15 @@ class Stream:
     own that have judged nothing yet, so none begins with an open gate.
     """
 
-    def __init__(self, plan: Plan, *, after: Sequence[Stream] = ()) -> None:
-        """after: streams that are on their way out and may hold the same camera or outputs."""
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        after: Sequence[Stream] = (),
+        dump: DumpSwitch | None = None,
+    ) -> None:
+        """after: streams that are on their way out and may hold the same camera or outputs.
+        dump: while it is on, everything leaves masked and mute."""
         self.name = plan.spec.name
         self.pulse = Pulse()
         self.state = "starting"
@@ -70,6 +83,13 @@ class Stream:
         self.began = False
         """Whether it has been on air, or waits for its source: booting is over either way."""
         self.runs = 0
+        self.recogniser_fails = False
+        """Whether enrolled people are hidden now, since nobody can tell who they are."""
+        self.totals = Totals()
+        """What the runs that have ended did, all together."""
+        self.outgoing = Outgoing()
+        """What has left, for those who watch."""
+        self._dump = dump
         self._plan = plan
         self._after = tuple(after)
         self._lock = threading.Lock()
@@ -87,6 +107,11 @@ class Stream:
         return self._plan
 
     @property
+    def run(self) -> LiveRun | None:
+        """What runs now. To be looked at only."""
+        return self._run
+
+    @property
     def alive(self) -> bool:
         """Whether its thread runs."""
         return self._thread.is_alive()
@@ -94,7 +119,8 @@ class Stream:
     @property
     def draining(self) -> bool:
         """Whether something that was encoded is still to be sent."""
-        return self.alive and self._executing
+        run = self._run
+        return self.alive and (self._executing or (run is not None and run.sink is not None))
 
     def start(self) -> None:
         """Begin."""
@@ -168,6 +194,8 @@ class Stream:
             plan.models,
             options=LiveOptions(loop=True, rtsp_udp=spec.rtsp_udp, audio=spec.audio),
             on_frame=reporter.sent,
+            dump=self._dump,
+            outgoing=self.outgoing.take,
         )
         with self._lock:
             self._wake.clear()
@@ -202,8 +230,11 @@ class Stream:
         finally:
             self._executing = False
             self.pulse.expect(_PAUSE_S)
+            done = run.stats
             with self._lock:
                 self._run = None
+                if done is not None:
+                    self.totals = self.totals.plus(done)
             run.close()
 
     @property
@@ -225,8 +256,10 @@ class _Reporter:
     def __init__(self, spec: StreamSpec, stream: Stream) -> None:
         self._spec, self._stream = spec, stream
         self._state = ""
-        self._slates = self._masked = self._in_a_row = 0
+        self._slates = self._masked = self._in_a_row = self._unrecognised = 0
         self._reported = time.monotonic()
+        self._failed_at = -math.inf
+        stream.recogniser_fails = False
 
     def sent(self, stats: Stats) -> None:
         """Take note of a frame or slate that left."""
@@ -239,10 +272,24 @@ class _Reporter:
         elif stats.frames_masked > self._masked:
             state = "masked"
         self._slates, self._masked = stats.slates, stats.frames_masked
+        self._mind_recogniser(stats.failures.get(RECOGNISER, 0))
         if state != self._state:
             self._turn(state, stats)
         if time.monotonic() - self._reported >= _REPORT_S:
             self.report(stats)
+
+    def _mind_recogniser(self, failures: int) -> None:
+        """Tell that enrolled people are hidden, and when that is over."""
+        stream, now = self._stream, time.monotonic()
+        if failures > self._unrecognised:
+            self._unrecognised = failures
+            self._failed_at = now
+            if not stream.recogniser_fails:
+                stream.recogniser_fails = True
+                event(_log, logging.WARNING, "recogniser-fails", stream=self._spec.name)
+        elif stream.recogniser_fails and now - self._failed_at > _RECOVERED_S:
+            stream.recogniser_fails = False
+            event(_log, logging.INFO, "recogniser-works", stream=self._spec.name)
 
     def report(self, stats: Stats) -> None:
         """Write the counters."""
@@ -259,6 +306,9 @@ class _Reporter:
             slates=stats.slates,
             connections=stats.connections,
             hidden=sum(stats.found.values()),
+            recogniser_failures=stats.failures.get(RECOGNISER),
+            drift_ppm=round(stats.drift_ppm),
+            sound_jumps=stats.sound_jumps,
         )
 
     def _turn(self, state: str, stats: Stats) -> None:
@@ -266,10 +316,13 @@ class _Reporter:
         good = state == "on air"
         lost = state == "no signal"
         reasons = [one for one in stats.reasons[-50:] if one.startswith("source: ") == lost]
+        because = None if good or not reasons else reasons[-1]
+        if state == "masked" and stats.recent and PANIC in stats.recent[-1].lanes:
+            because = PANIC
         event(
             _log,
             logging.INFO if good else logging.WARNING,
             state.replace(" ", "-"),
             stream=self._spec.name,
-            because=None if good or not reasons else reasons[-1],
+            because=because,
         )

@@ -20,33 +20,13 @@ from edge.errors import ConfigError, ExitCode, ModelError
 from edge.media.live_sink import LiveSink
 from tests.appliance.manager import Manager
 from tests.command import command_line, environment
-from tests.harness import film
-from tests.live.servers import MuteServer, RtmpServer, RtspServer, require_gstreamer, require_nginx
-from tests.live.test_end_to_end import await_pictures, judge
+from tests.live.servers import MuteServer, RtmpServer, RtspServer
+from tests.live.stage import await_pictures, judge
 from tests.live.viewer import Viewer
 
 BOOT_S = 30.0
 DRAIN_S = 5.0
 KEY = "k3y-of-the-stream"
-
-
-@pytest.fixture(scope="module")
-def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return film(tmp_path_factory.mktemp("film") / "astronaut.mp4")
-
-
-@pytest.fixture
-def camera(tmp_path: Path, astronaut: Path) -> Iterator[RtspServer]:
-    require_gstreamer()
-    with RtspServer(tmp_path / "rtsp", astronaut, user="anna", password="s3cret") as server:
-        yield server
-
-
-@pytest.fixture
-def ingest(tmp_path: Path) -> Iterator[RtmpServer]:
-    require_nginx()
-    with RtmpServer(tmp_path / "rtmp") as server:
-        yield server
 
 
 @pytest.fixture
@@ -130,6 +110,7 @@ def stream(
     settings:
       video: {{models: {{face: {{model: '{model}', input_size: 640}},
         plate: {{enabled: false}}, text: {{enabled: false}}}}}}
+      audio: {{enabled: false}}
       stabilization: {{lookahead_s: {delay_s - 0.6}}}
       scheduler: {{target_fps: 4}}
       delay: {{seconds: {delay_s}}}
@@ -148,15 +129,15 @@ def longest_gap(viewer: Viewer, after: float) -> float:
 
 def test_two_streams_live_through_bad_and_good_reloads(
     tmp_path: Path, face_model: Path, camera: RtspServer, ingest: RtmpServer, manager: Manager,
-    astronaut: Path,
+    clip: Path,
 ) -> None:  # fmt: skip
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "key").write_text(f"{KEY}\n")
     base = ingest.url("").rstrip("/")
     front = stream("front", camera.url, f"{base}/${{credential:key}}", face_model)
-    yard = stream("yard", astronaut, ingest.url("yard"), face_model)
-    moved = stream("yard", astronaut, ingest.url("moved"), face_model)
+    yard = stream("yard", clip, ingest.url("yard"), face_model)
+    moved = stream("yard", clip, ingest.url("moved"), face_model)
     more = manager.environment() | {"CREDENTIALS_DIRECTORY": str(credentials)}
     with (
         serving(tmp_path, f"streams:\n{front}{yard}", **more) as service,
@@ -190,7 +171,7 @@ def test_two_streams_live_through_bad_and_good_reloads(
         with Viewer(ingest.url("moved"), tmp_path / "seen-moved") as at_moved:
             await_pictures(at_moved, 40, after=changed)
             assert longest_gap(at_front, changed) < 1.5
-            assert not judge(list(at_moved.pictures()), astronaut).faces
+            assert not judge(list(at_moved.pictures()), clip).faces
         assert "changed=yard" in service.says()
         manager.wait("READY=1", 5, after=changed)
         assert service.says().count("event=connected stream=front") == 1
@@ -200,7 +181,7 @@ def test_two_streams_live_through_bad_and_good_reloads(
 
         assert service.end() < DRAIN_S
         manager.wait("STOPPING=1", 1)
-    seen = judge(pictures, astronaut)
+    seen = judge(pictures, clip)
     assert seen.clear >= 20
     assert not seen.faces
     for secret in ("s3cret", KEY):
@@ -211,10 +192,10 @@ def test_two_streams_live_through_bad_and_good_reloads(
 
 
 def test_other_settings_come_into_force_without_a_gap(
-    tmp_path: Path, face_model: Path, manager: Manager, ingest: RtmpServer, astronaut: Path
+    tmp_path: Path, face_model: Path, manager: Manager, ingest: RtmpServer, clip: Path
 ) -> None:
     """How faces are hidden and how often they are looked for changes while the stream runs."""
-    before = stream("yard", astronaut, ingest.url("yard"), face_model)
+    before = stream("yard", clip, ingest.url("yard"), face_model)
     after = before.replace("target_fps: 4", "target_fps: 6, max_fps: 12").replace(
         "      delay:", "      blur: {type: solid, watermark: true}\n      delay:"
     )
@@ -234,19 +215,19 @@ def test_other_settings_come_into_force_without_a_gap(
         pictures = list(viewer.pictures())
     assert service.says().count("event=connected stream=yard") == 1
     assert {one.connection for one in pictures} == {pictures[0].connection}
-    seen = judge(pictures, astronaut)
+    seen = judge(pictures, clip)
     assert not seen.faces
     assert seen.clear >= 20
 
 
 def test_streams_come_go_and_wait_without_touching_others(
-    tmp_path: Path, blind_model: Path, manager: Manager, mute: MuteServer, astronaut: Path
+    tmp_path: Path, blind_model: Path, manager: Manager, mute: MuteServer, clip: Path
 ) -> None:
     """A camera that is not there yet is no reason not to be ready, nor is a server that is mute."""
     outputs = f"{tmp_path}/steady.mp4', '{mute.url()}"
-    steady = blind("steady", astronaut, outputs, blind_model)
+    steady = blind("steady", clip, outputs, blind_model)
     absent = blind("absent", "rtsp://anna:pa55@127.0.0.1:9/x", tmp_path / "a.mp4", blind_model)
-    other = blind("other", astronaut, f"{tmp_path}/hls/", blind_model)
+    other = blind("other", clip, f"{tmp_path}/hls/", blind_model)
     with serving(tmp_path, f"streams:\n{steady}{absent}", **manager.environment()) as service:
         manager.wait("READY=1", BOOT_S)
         manager.wait("WATCHDOG=1", 10)
@@ -291,7 +272,7 @@ def running(folder: Path, text: str, manager: Manager) -> Iterator[Service]:
 
 
 def test_a_deadlock_in_one_stream_ends_the_pings(
-    tmp_path: Path, blind_model: Path, manager: Manager, astronaut: Path,
+    tmp_path: Path, blind_model: Path, manager: Manager, clip: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     held = threading.Event()
@@ -305,8 +286,8 @@ def test_a_deadlock_in_one_stream_ends_the_pings(
 
     monkeypatch.setattr(LiveSink, "write_frame", stuck)
     monkeypatch.setattr("edge.appliance.stream.SEND_S", 1.0)
-    front = blind("front", astronaut, tmp_path / "front.mp4", blind_model)
-    yard = blind("yard", astronaut, tmp_path / "yard.mp4", blind_model)
+    front = blind("front", clip, tmp_path / "front.mp4", blind_model)
+    yard = blind("yard", clip, tmp_path / "yard.mp4", blind_model)
     with running(tmp_path, f"streams:\n{front}{yard}", manager) as service:
         ready = manager.wait("READY=1", BOOT_S)
         manager.wait("WATCHDOG=1", 5, after=ready + 0.5)
@@ -324,7 +305,7 @@ def test_a_deadlock_in_one_stream_ends_the_pings(
 
 
 def test_a_stream_that_throws_is_started_again(
-    tmp_path: Path, blind_model: Path, manager: Manager, astronaut: Path,
+    tmp_path: Path, blind_model: Path, manager: Manager, clip: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     faults = [RuntimeError("private words"), MemoryError(), OSError("disk")]
@@ -336,7 +317,7 @@ def test_a_stream_that_throws_is_started_again(
         write(self, picture, pts_s)
 
     monkeypatch.setattr(LiveSink, "write_frame", failing)
-    config = blind("front", astronaut, f"{tmp_path}/hls/", blind_model)
+    config = blind("front", clip, f"{tmp_path}/hls/", blind_model)
     with running(tmp_path, f"streams:\n{config}", manager) as service:
         manager.wait("READY=1", BOOT_S)
         eventually(lambda: not faults and service.streams["front"].state == "on air", 25)
@@ -347,13 +328,13 @@ def test_a_stream_that_throws_is_started_again(
 
 
 def test_what_is_wrong_at_boot_is_raised_and_at_reload_is_not(
-    tmp_path: Path, blind_model: Path, manager: Manager, astronaut: Path
+    tmp_path: Path, blind_model: Path, manager: Manager, clip: Path
 ) -> None:
     path = tmp_path / "privaedge.yaml"
     with pytest.raises(ConfigError, match="does not exist"):
         Service(path, notifier=Notifier(None)).run()
-    good = blind("front", astronaut, f"{tmp_path}/hls/", blind_model)
-    missing = blind("front", astronaut, f"{tmp_path}/hls/", tmp_path / "missing.onnx")
+    good = blind("front", clip, f"{tmp_path}/hls/", blind_model)
+    missing = blind("front", clip, f"{tmp_path}/hls/", tmp_path / "missing.onnx")
     path.write_text(f"streams:\n{missing}")
     with pytest.raises(ModelError, match="missing"):
         Service(path, notifier=Notifier(None)).run()

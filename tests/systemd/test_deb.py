@@ -40,6 +40,7 @@ def test_it_has_all_that_the_service_needs(unpacked: Path) -> None:
     assert (unpacked / "opt/privaedge/privaedge.yaml").is_file()
     wheels = {path.name.split("-")[0] for path in (unpacked / "opt/privaedge/wheels").iterdir()}
     assert {"privaedge", "av", "numpy", "onnxruntime", "opencv_python_headless"} <= wheels
+    assert {"fastapi", "uvicorn", "websockets", "prometheus_client"} <= wheels
     # Settings are the administrator's: made on the first installation, never shipped as a file.
     assert not (unpacked / "etc").exists()
 

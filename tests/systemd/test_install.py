@@ -19,6 +19,7 @@ FILES = (
     "usr/local/lib/systemd/system/privaedge.service",
     "usr/local/lib/systemd/system/privaedge@.service",
     "usr/local/lib/systemd/system/privaedge-boot.service",
+    "usr/local/lib/systemd/system/privaedge-export.service",
     "usr/local/lib/systemd/system/privaedge-cooldown@.service",
     "usr/local/lib/sysusers.d/privaedge.conf",
     "usr/local/lib/tmpfiles.d/privaedge.conf",
