@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: help demo test test-live test-slow lint format bench schema deb clean
+.PHONY: help demo test test-live test-slow test-export lint format bench schema deb clean
 
 help:
 	@echo "make demo    set up, make a clip, hide its faces, show before and after"
 	@echo "make test    set up and run the tests"
 	@echo "make test-live  the tests against real servers (.ci/packages.sh installs those)"
+	@echo "make test-export  models to engines, in an environment of its own (PyTorch: 1 GB)"
 	@echo "make lint    ruff (lint, format) and mypy"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"
@@ -36,6 +37,9 @@ test-live: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
+test-export:
+	@PYTHON=$(PYTHON) .ci/export.sh
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,4 +62,4 @@ deb: $(STAMP)
 	systemd/build_deb.sh $(BIN)/python dist
 
 clean:
-	rm -rf $(VENV) .bench demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-export .bench demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Installs what tests talk to, on Debian or Ubuntu and as root: nginx with its RTMP module and
-# GStreamer's RTSP server, then codecs in software that stand in for a Jetson's elements. Says in
+# GStreamer's RTSP server, codecs in software that stand in for a Jetson's elements, a browser. Says in
 # one line when it cannot and never fails: tests that miss something skip, and name it.
 set -uo pipefail
 
 servers=(nginx libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good)
 # x264enc; h264parse and h265parse; avdec_h264 and avdec_h265.
 codecs=(gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad gstreamer1.0-libav)
+# The operator's page is tested in a browser.
+browser=(chromium)
 
 installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
 missing_of() { for package in "$@"; do installed "$package" || echo "$package"; done; }
 give_up() { echo "live tests: $1; those without it skip"; exit 0; }
 
-mapfile -t missing < <(missing_of "${servers[@]}" "${codecs[@]}")
+mapfile -t missing < <(missing_of "${servers[@]}" "${codecs[@]}" "${browser[@]}")
 ((${#missing[@]})) || exit 0
 command -v apt-get >/dev/null || give_up "no apt-get for ${missing[*]}"
 ((EUID == 0)) || give_up "not root; sudo apt-get install --no-install-recommends ${missing[*]}"
@@ -42,7 +44,7 @@ fi
 install() {
     mapfile -t missing < <(missing_of "$@")
     ((${#missing[@]})) || return 0
-    timeout 60 bash -c 'apt --download-only install "$@"' _ "${missing[@]}" ||
+    timeout 90 bash -c 'apt --download-only install "$@"' _ "${missing[@]}" ||
         failed "download of ${missing[*]}"
     apt --no-download install "${missing[@]}" || failed "installation of ${missing[*]}"
     if [[ " ${missing[*]} " == *" nginx "* ]] && command -v systemctl >/dev/null; then
@@ -51,4 +53,5 @@ install() {
 }
 install "${servers[@]}"
 install "${codecs[@]}"
+install "${browser[@]}"
 exit 0

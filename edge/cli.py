@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +18,10 @@ import typer
 from rich.console import Console
 
 from edge import __version__
+from edge.cli_audit import audit_app
 from edge.cli_common import ConfigFile, Json, Overrides, Profile, err, out, reported
 from edge.cli_config import config_app
+from edge.cli_export import export
 from edge.cli_faces import faces_app
 from edge.cli_models import models_app
 from edge.errors import ExitCode
@@ -38,6 +44,8 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(faces_app, name="faces")
+app.add_typer(audit_app, name="audit")
+app.command("export")(export)
 
 
 def _version(wanted: bool) -> None:
@@ -209,6 +217,25 @@ def serve(
 
 
 @app.command()
+def token(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The service's YAML: whose token it is.")
+    ] = Path("/etc/privaedge/privaedge.yaml"),
+    new: Annotated[
+        bool, typer.Option("--new", help="Make another one; the service takes it when restarted.")
+    ] = False,
+) -> None:
+    """Print the token that opens the service's page and API; make it where there is none."""
+    with reported():
+        from edge.appliance.api_auth import load_token, renew_token
+        from edge.appliance.state import state_folder
+
+        folder = state_folder(config)
+        text = renew_token(folder) if new else load_token(folder)[0]
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has, and what each profile would use on it."""
     with reported():
@@ -304,7 +331,21 @@ def _ended_by_stop() -> Any:
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _leave(code: int) -> None:
+    """End at once where a thread is still inside a detector that never answered: the libraries'
+    own end would abort the process, and its exit code would be lost."""
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,12 @@ class Delay(Section):
         "At least stabilization.lookahead_s + 2 / scheduler.target_fps, and with audio.enabled "
         f"audio.chunk_seconds + {SPEECH_MARGIN_S:g}; memory grows with it.",
     )
+    storage: Literal["frames", "packets"] = Field(
+        default="frames",
+        description="What waits. frames: decoded pictures, some 700 MB for 7 s of 1080p at 30 fps. "
+        "packets: what the source sent, decoded a second time when it leaves: far less memory, "
+        "and the CPU time of another decoder.",
+    )
     stall_timeout_s: float = Field(
         default=10.0,
         ge=0.1,
@@ -98,8 +104,7 @@ class VideoEncoder(Section):
             "here (h264_nvenc, a Jetson's nvv4l2h264enc, h264_v4l2m2m, else libx264); for a file "
             "libx264. A hardware encoder's name: that one, or libx264 where it does not work; for "
             "live output only. libx265 gives H.265, for files only: fewer bits, several times the "
-            "CPU time. WebM "
-            "always gets VP9.",
+            "CPU time. WebM always gets VP9.",
         )
     )
     preset: Literal[
@@ -172,7 +177,8 @@ class Stabilization(Section):
         ge=1,
         le=10,
         description="Sightings after which a mask exists. It then begins at the first of them; "
-        "more sightings mean fewer false alarms and more missed glimpses.",
+        "more sightings mean fewer false alarms and more missed glimpses. For lines of text one "
+        "is enough, always.",
     )
     k_hold: int = Field(
         default=8,

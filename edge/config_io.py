@@ -92,14 +92,27 @@ def load_config(
     return _merge(profile, file_layer, override_layer)
 
 
-def settings_within(tree: Mapping, origin: str, profile: str | None = None) -> Settings:
+def settings_within(
+    tree: Mapping,
+    origin: str,
+    profile: str | None = None,
+    *,
+    over: dict[str, Any] | None = None,
+    over_origin: str = "",
+) -> Settings:
     """Merge settings that are a part of a larger YAML file over a profile, as load_config does.
 
-    origin names the file in messages. Raises ConfigError.
+    origin names the file in messages. over: plain values by dotted path that count more than the
+    file's, and what messages call them. Raises ConfigError.
     """
-    layer = _Layer()
+    layer, later = _Layer(), _Layer()
     _flatten(tree, "", origin, layer)
-    return _merge(profile, layer, _Layer())
+    for path, value in (over or {}).items():
+        if path in _KEYS and path != "profile":
+            later.state(path, value, over_origin)
+        else:
+            later.problems.append(f"unknown key {_shown(path)} in {over_origin}. {_remedy(path)}")
+    return _merge(profile, layer, later)
 
 
 def parse_settings(text: str, origin: str = "config") -> Settings:

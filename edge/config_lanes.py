@@ -92,7 +92,7 @@ class PlateModel(Section):
         "threshold.",
     )
     model: ModelPreference = Field(
-        default=("plate-hyperlpr",),
+        default=("plate-hyperlpr", "plates-own"),
         description="Which detector: a name from the model catalogue, a path to an .onnx file, or "
         "a list in order of preference. Where none can be had, the text lane stands in; where that "
         "is off, too, nothing runs.",

@@ -60,3 +60,9 @@ class InferenceError(PrivaedgeError):
     """An engine ran but gave something that cannot be trusted (NaN, wrong shape), or threw."""
 
     exit_code = ExitCode.MODEL
+
+
+class AuditError(PrivaedgeError):
+    """The record of what was done cannot be read or written, or is not what was written."""
+
+    exit_code = ExitCode.INPUT

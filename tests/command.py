@@ -55,6 +55,7 @@ def environment(cache: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(private)}
     return kept | {
         "XDG_CACHE_HOME": str(cache),
+        "XDG_STATE_HOME": str(cache / "state"),
         "PIP_INDEX_URL": f"{CLOSED}/simple",
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DEFAULT_TIMEOUT": "5",

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from edge.catalogue import load_catalogue
 from edge.errors import ModelError
 from edge.model_store import ModelStore
 from tests.command import blind_yunet, environment
 from tests.harness import film
+from tests.live.servers import RtmpServer, RtspServer, require_gstreamer, require_nginx
 from tests.support import SHARED
+
+# No deadlines: other work on the same cores would break them. In CI the same examples every time,
+# so that a run that fails fails again; elsewhere new ones, and how to repeat what failed.
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
+)
 
 _PREFERENCE = ("yunet-n", "yunet-2023mar", "centerface")
 
@@ -53,7 +71,24 @@ def blind_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return blind_yunet(tmp_path_factory.mktemp("model") / "blind.onnx")
 
 
-_LIVE = ("tests/live/", "tests/appliance/test_service.py", "tests/media/test_live.py")
+@pytest.fixture
+def camera(tmp_path: Path, clip: Path) -> Iterator[RtspServer]:
+    """A camera on air that films the real face and asks for a password, or skip."""
+    require_gstreamer()
+    with RtspServer(tmp_path / "rtsp", clip, user="anna", password="s3cret") as server:
+        yield server
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Iterator[RtmpServer]:
+    """A platform that takes and shows streams, or skip."""
+    require_nginx()
+    with RtmpServer(tmp_path / "rtmp") as server:
+        yield server
+
+
+_LIVE = ("tests/live/", "tests/appliance/test_service.py", "tests/appliance/test_panic_live.py",
+         "tests/media/test_live.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -100,6 +100,12 @@ def test_high_privacy_hides_at_least_what_balanced_hides() -> None:
     assert strict.stabilization.k_hold >= usual.stabilization.k_hold
     assert strict.blur.type == "solid"
     assert strict.blur.pad > usual.blur.pad
+    assert strict.video.models.face.conf is not None
+    assert strict.video.models.text.threshold < usual.video.models.text.threshold
+    assert set(strict.video.models.text.hide) > set(usual.video.models.text.hide)
+    assert strict.video.models.text.hide_unread
+    assert strict.audio.threshold < usual.audio.threshold
+    assert set(strict.audio.hide) > set(usual.audio.hide)
     assert strict.audio.without_lane == "drop"
 
 
