@@ -8,7 +8,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,13 +244,17 @@ def test_where_all_comes_too_late_a_slate_keeps_the_stream_alive(clip: Path) -> 
             yield next(frames)
             self._begun += DELAY_S + 1.0
             yield from frames
+            self._begun += FRAMES / FPS
+            for frame in super().read():
+                later = frame.pts + FRAMES / FPS
+                yield replace(frame, frame_id=frame.frame_id + FRAMES, pts=later)
 
     def motions() -> int:
         gc.collect()
         return sum(type(thing).__name__ == "Motion" for thing in gc.get_objects())
 
     before = motions()
-    sent, pipeline = run_live(Script(), lambda: Late(clip, range(FRAMES)), 6.0)
+    sent, pipeline = run_live(Script(), lambda: Late(clip, range(FRAMES)), 8.5)
     dropped = pipeline.stats.frames_dropped
     assert dropped > 10
     assert pipeline.stats.frames_out <= 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import Settings
+from edge.config import Audio, Settings
 from edge.errors import ModelError
 from edge.model_store import ModelStore
 from edge.speech.moonshine import MoonshineTranscriber
@@ -62,7 +62,7 @@ def refusal(settings: Settings) -> str:
 
 
 def test_audio_that_is_off_needs_no_model(machine) -> None:
-    assert load_speech_model(Settings()) is None
+    assert load_speech_model(Settings(audio=Audio(enabled=False))) is None
 
 
 def test_what_is_here_is_taken(folder: Path) -> None:
