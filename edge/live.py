@@ -5,33 +5,25 @@ are left out when detectors are slow. Every frame leaves `delay` after it came; 
 been judged by then leaves masked. And the outgoing stream never stops: when nothing comes, a slate
 goes.
 
-    intake   source → motion → scheduler ─► delay line      reconnects for ever
+    intake   source → motion → scheduler ─► delay line      reconnects for ever (intake.py)
     lanes    look → track → findings → gate
     writer   (the caller's thread) at its due time: gate → release → sink, else slate
 """
 
 from __future__ import annotations
 
-import logging
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.allocator import free_cycles, return_free_memory, settle_memory
-from edge.analysis import Analyst
-from edge.clockwork import Backoff, Timeline
+from edge.allocator import settle_memory
 from edge.crew import Crew, WorkerFactory, live_feed
 from edge.delay import DelayLine, Judgement
 from edge.dump import DUMPED, DumpSwitch
-from edge.errors import SourceError
 from edge.frame import Frame, Picture
+from edge.intake import SOUND_RATE, Connection, Intake, Samples, StopFlag
 from edge.lanes.worker import LaneEvent
 from edge.listening import ListeningFactory
 from edge.recall import fetch, put_away
@@ -39,12 +31,7 @@ from edge.redact.audio import mute
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.sound import SoundBlock
-from edge.sound_sync import SoundSync
 from edge.stats import Stats
-
-_log = logging.getLogger(__name__)
-
-Samples = NDArray[np.float32]
 
 _LINE_SLACK = 1.5
 """Frames that the delay line holds beyond its length at the announced rate: sources burst."""
@@ -55,33 +42,11 @@ _TOO_LATE_S = 0.5
 """A frame this long after its due time is dropped, since the encoder cannot keep up: the delay
 must not grow."""
 _SOUND_BLOCKS = 4096
-SOUND_RATE = 48_000
-"""Hz, of all sound of a live stream."""
-_TRIM_S = 60.0
-"""How often free memory is given back."""
 _WAIT_S = 0.02
 _PROMPT_S = 0.05
 """When all has to be hidden at once and the next picture is further off, the slate goes first."""
 _GAUGE_S = 0.25
 """How often the horizons are looked at for those who watch over the stream."""
-_NAP_S = 0.05
-
-
-class Connection(Protocol):
-    """One connection to a live source."""
-
-    @property
-    def fps(self) -> float:
-        """Announced frame rate."""
-
-    def read(self) -> Iterator[Frame | tuple[float, Samples]]:
-        """Yield frames of the output's size, and sound as (pts, (2, n) float32 at 48 kHz).
-
-        Both with pts from this connection's start. Ends, or raises SourceError, on loss.
-        """
-
-    def close(self) -> None:
-        """End it, also from another thread."""
 
 
 class Sink(Protocol):
@@ -98,27 +63,6 @@ class Sink(Protocol):
 
     def resume(self) -> None:
         """Sound comes again, after `dump`."""
-
-
-class StopFlag:
-    """Asked for in a signal handler, where an Event may not be set: its lock may be held there."""
-
-    def __init__(self) -> None:
-        self._set = False
-
-    def set(self) -> None:
-        """Ask for the end."""
-        self._set = True
-
-    def is_set(self) -> bool:
-        """Whether the end was asked for."""
-        return self._set
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, in naps, until then or until the end is asked for."""
-        until = time.monotonic() + seconds
-        while not self._set and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _NAP_S))
 
 
 class LivePipeline:
@@ -154,12 +98,12 @@ class LivePipeline:
         has left, and its pts; must be quick and must not edit it. epoch: when stream time is 0, by
         the clock; None: now. Where that is past, slates go out before the delay has passed.
         """
-        self._connect, self._sink, self._releaser = connect, sink, releaser
+        self._sink, self._releaser = sink, releaser
         frames = max(_LINE_MIN_FRAMES, round(delay_s * fps * _LINE_SLACK))
         self._line: DelayLine[Frame] = DelayLine(delay_s, frames)
         self._sound: deque[tuple[float, Samples]] = deque(maxlen=_SOUND_BLOCKS)
-        self._slate, self._size, self._fps = slate, size, fps
-        self._cadence, self._delay_s, self._once = cadence, delay_s, once
+        self._slate, self._fps = slate, fps
+        self._delay_s, self._once = delay_s, once
         self._on_frame = on_frame
         self._switch = dump or DumpSwitch()
         self._dumping = False
@@ -167,32 +111,27 @@ class LivePipeline:
         self._gauged = float("-inf")
         self._clock = clock
         self._epoch = clock() if epoch is None else epoch
-        self._timeline = Timeline()
-        self._sync = SoundSync(SOUND_RATE)
         self._changed = threading.Condition()
         self._crew = Crew(workers, self._changed, feed=live_feed, on_event=self._take_event)
         self._listening = listen(self._changed, self._take_event) if listen else None
         self._mouths = mouths
-        self._change: tuple[Sequence[WorkerFactory], Cadence] | None = None
         self._stopping = StopFlag()
-        self._ended = False
-        self._next_id = 0
-        self._trimmed = 0.0
         self._last_out = float("-inf")
         self._slated = False
-        self._failure: BaseException | None = None
-        self.signal = False
-        """Whether the source is connected and frames come."""
         self.stats = Stats()
+        self._intake = Intake(
+            connect, self._crew, self.stats, self._stopping, size=size, cadence=cadence,
+            now=self._now, once=once, on_frame=self._enqueue, on_sound=self._take_sound,
+            on_loss=self._pause,
+        )  # fmt: skip
 
     def run(self) -> Stats:
         """Run until stopped. Raises what the sink raises."""
-        intake = threading.Thread(target=self._take_in, name="intake", daemon=True)
         settle_memory()
         self._crew.start()
         if self._listening is not None:
             self._listening.start()
-        intake.start()
+        self._intake.start()
         try:
             while not self._stopping.is_set() and self._write_due():
                 pass
@@ -203,14 +142,14 @@ class LivePipeline:
                 self._listening.worker.stop()
             self.stats.seconds = time.perf_counter() - self.stats.started
             self.stats.looks = self._crew.looks
-        if self._failure is not None:
-            raise self._failure
+        if self._intake.failure is not None:
+            raise self._intake.failure
         return self.stats
 
     def change(self, workers: Sequence[WorkerFactory], cadence: Cadence) -> None:
         """Look for other things, or otherwise, from the next frame on. Nothing is masked for it,
         and the lanes of now judge until the new ones do. From any thread."""
-        self._change = (workers, cadence)
+        self._intake.change(workers, cadence)
 
     def change_releaser(self, releaser: Releaser) -> None:
         """Hide things another way from the next frame that leaves on. From any thread."""
@@ -224,71 +163,6 @@ class LivePipeline:
         return self._clock() - self._epoch
 
     # -- intake ------------------------------------------------------------------------------
-
-    def _take_in(self) -> None:
-        backoff = Backoff()
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._follow(backoff)
-                    reason = "the stream ended"
-                except SourceError as error:
-                    reason = str(error)
-                self.signal = False
-                if self._once or self._stopping.is_set():
-                    break
-                self.stats.note(f"source: {reason}")
-                _log.warning("no signal: %s", reason)
-                self._stopping.wait(backoff.wait_s(random.random()))  # noqa: S311 - no secret
-        except BaseException as error:  # noqa: BLE001 - handed to the writer's thread
-            self._failure = error
-            self._stopping.set()
-        finally:
-            self._ended = True
-
-    def _follow(self, backoff: Backoff) -> None:
-        """Connect, and take frames until the connection is lost."""
-        connection = self._connect()
-        self.stats.connections += 1
-        self._timeline.restart()
-        analyst = Analyst(
-            self._cadence, self._size, self.stats, enqueue=self._enqueue, submit=self._crew.take
-        )
-        try:
-            for item in connection.read():
-                if self._stopping.is_set():
-                    return
-                if isinstance(item, Frame):
-                    backoff.reset()
-                    self.signal = True
-                    pts = self._timeline.place(item.pts, self._now(), 1 / connection.fps)
-                    self.stats.drift_ppm = self._timeline.drift * 1e6
-                    self._apply_change(analyst, pts)
-                    analyst.take(replace(item, frame_id=self._next_id, pts=pts))
-                    self._next_id += 1
-                    if pts - self._trimmed >= _TRIM_S:
-                        self._trimmed = pts
-                        return_free_memory()
-                elif (placed := self._timeline.sound(item[0])) is not None:
-                    self._take_sound(self._sync.take(placed, item[1]))
-                    self.stats.sound_shift_s = self._sync.shift_s
-                    self.stats.sound_jumps = self._sync.jumps
-        finally:
-            connection.close()
-            free_cycles()
-            self._take_sound(self._sync.restart())
-            analyst.flush(last=True)
-            self._crew.pause()
-            if self._listening is not None:
-                self._listening.pause()
-
-    def _apply_change(self, analyst: Analyst, pts: float) -> None:
-        """Let other lanes begin with the frame of this pts, where that was asked for."""
-        change, self._change = self._change, None
-        if change is not None:
-            workers, self._cadence = change
-            analyst.change(self._cadence)
-            self._crew.replace(workers, pts)
 
     def _take_sound(self, blocks: Sequence[tuple[float, Samples]]) -> None:
         if self._listening is not None:
@@ -309,6 +183,12 @@ class LivePipeline:
         if dropped is not None:
             dropped.drop()
         self._crew.poke()
+
+    def _pause(self) -> None:
+        """A connection has ended: what it would have shown next is not waited for."""
+        self._crew.pause()
+        if self._listening is not None:
+            self._listening.pause()
 
     # -- lanes -------------------------------------------------------------------------------
 
@@ -334,7 +214,7 @@ class LivePipeline:
         if due and frame is not None:
             self._send_sound(on_air)
             self._send(frame, judgement, mouths, on_air)
-        elif frame is None and self._ended and self._once:
+        elif frame is None and self._intake.ended and self._once:
             return False
         elif pressed and on_air > 0 and (frame is None or frame.pts - on_air > _PROMPT_S):
             self._send_slate(on_air)

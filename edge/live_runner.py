@@ -13,10 +13,11 @@ from edge.build import cadence, prepare_process, releaser, video_settings
 from edge.config import Settings
 from edge.dump import DumpSwitch
 from edge.frame import Frame, Picture
+from edge.intake import Samples, StopFlag
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
 from edge.listen_build import keeps_sound, listening, mouths
-from edge.live import LivePipeline, Samples, StopFlag
+from edge.live import LivePipeline
 from edge.media.address import Address
 from edge.media.live import LiveConnection
 from edge.media.live_sink import LiveSink

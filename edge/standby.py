@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from edge.clockwork import Backoff
 from edge.errors import SourceError
 from edge.frame import Picture
-from edge.live import StopFlag
+from edge.intake import StopFlag
 from edge.media.address import Address
 from edge.media.codecs import VideoSettings
 from edge.media.encoders import PictureInfo
