@@ -65,12 +65,14 @@ def wall() -> NDArray[np.uint8]:
     return canvas
 
 
-def film(path: Path, frames: int = FRAMES, *, sound: bool = True) -> Path:
-    """Write the clip: `frames` of the wall, and a sweep as AAC sound beside them."""
+def film(path: Path, frames: int = FRAMES, *, sound: bool = True, scale: float = 1.0) -> Path:
+    """Write the clip: `frames` of the wall, and a sweep as AAC sound beside them. scale: of its
+    size to SIZE."""
     picture = wall()
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "14"})
-        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        size = round(SIZE[0] * scale), round(SIZE[1] * scale)
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio = out.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound else None
         if audio is not None:
             for at in range(0, frames * SOUND_RATE // FPS, 1024):
@@ -84,6 +86,7 @@ def film(path: Path, frames: int = FRAMES, *, sound: bool = True) -> Path:
             x, y = camera(n)
             view = np.ascontiguousarray(picture[y : y + SIZE[1], x : x + SIZE[0]])
             frame = av.VideoFrame.from_ndarray(view, format="bgr24")
+            frame = frame.reformat(*size, interpolation="BICUBIC") if scale != 1.0 else frame
             frame.pts, frame.time_base = n, Fraction(1, FPS)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.harness import film
 from tests.live.servers import MuteServer, RefusingPort, RtmpServer, RtspServer
 from tests.live.stage import await_pictures, judge, judge_file, privaedge
 from tests.live.viewer import Viewer
@@ -96,6 +97,45 @@ def test_a_lost_ingest_gets_the_stream_again(
         box.end()
     assert judge(pictures[-100:], clip).clear >= 10, box.says()[-1500:]
     assert not judge(pictures, clip, every=2).faces
+
+
+def test_camera_and_ingest_lost_at_once_are_both_found_again(
+    tmp_path: Path, face_model: Path, camera: RtspServer, ingest: RtmpServer, clip: Path
+) -> None:
+    with (
+        privaedge(tmp_path, face_model, camera.url, ingest.url()) as box,
+        Viewer(ingest.url(), tmp_path / "seen") as viewer,
+    ):
+        await_pictures(viewer, 40)
+        camera.freeze()
+        ingest.kill()
+        time.sleep(6.0)
+        camera.thaw()
+        ingest.start()
+        back = time.monotonic()
+        pictures = await_pictures(viewer, 100, after=back + 6)
+        assert box.process.poll() is None
+        box.end()
+    assert judge(pictures[-100:], clip).clear >= 10, box.says()[-1500:]
+    assert not judge(pictures, clip, every=2).faces
+
+
+def test_a_camera_that_comes_back_in_another_size_is_shown_in_the_first(
+    tmp_path: Path, face_model: Path, camera: RtspServer, ingest: RtmpServer, clip: Path
+) -> None:
+    larger = film(tmp_path / "larger.mp4", scale=1.5)
+    with (
+        privaedge(tmp_path, face_model, camera.url, ingest.url()) as box,
+        Viewer(ingest.url(), tmp_path / "seen") as viewer,
+    ):
+        await_pictures(viewer, 40)
+        camera.restart(larger)
+        back = time.monotonic()
+        pictures = await_pictures(viewer, 100, after=back + 6)
+        box.end()
+    assert judge(pictures[-100:], clip).clear >= 10, box.says()[-1500:]
+    assert not judge(pictures, clip, every=2).faces
+    assert len({one.connection for one in pictures}) == 1
 
 
 def test_dead_outputs_do_not_touch_a_living_one(
