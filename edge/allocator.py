@@ -28,11 +28,13 @@ def keep_memory_flat() -> None:
 
 
 def settle_memory() -> None:
-    """Take what there is now, models above all, out of the cycle collector's work for good.
+    """Take what there is now, models above all, out of the cycle collector's work until this is
+    called again.
 
     It then only looks at what a stream has made: a collection takes milliseconds instead of a
     tenth of a second, in which no picture could leave.
     """
+    gc.unfreeze()  # a stream that has ended since may be among what was put aside
     gc.collect()
     gc.freeze()
 
