@@ -70,7 +70,7 @@ class CpuRedactor:
         largest cells lies on top. Raises ValueError, before a pixel has changed, where the boxes
         or the planes make no sense; the caller then has to mask the whole picture.
         """
-        height, width = _check(planes)
+        height, width = check_planes(planes)
         regions = make_regions(boxes, self.style, width, height)
         jobs = [
             self._job(plane, scale, region)
@@ -123,7 +123,7 @@ class CpuRedactor:
             job.target[...] = edited
 
 
-def _check(planes: Planes) -> tuple[int, int]:
+def check_planes(planes: Planes) -> tuple[int, int]:
     """Return (height, width), or raise ValueError where the planes cannot be edited as 4:2:0."""
     height, width = planes.y.shape
     half = (height // 2, width // 2)

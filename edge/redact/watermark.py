@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,21 @@ _OUTLINE_ALPHA = 0.75
 _WHITE_BLACK_LIMITED = (235, 16)
 _WHITE_BLACK_FULL = (255, 0)
 _NEUTRAL_CHROMA = 128
+
+
+@dataclass(frozen=True, slots=True)
+class MarkTables:
+    """sample * keep / 255 + add, for a part of a picture whose top left pixel is x, y (even).
+
+    keep, add: (h, w) uint8 for luma. keep_chroma, add_chroma: (h / 2, w / 2), for U and V alike.
+    """
+
+    x: int
+    y: int
+    keep: ByteArray
+    add: ByteArray
+    keep_chroma: ByteArray
+    add_chroma: ByteArray
 
 
 class Watermark:
@@ -50,6 +67,13 @@ class Watermark:
     def visible(self) -> bool:
         """False where the picture is too small for a legible text."""
         return self._text is not None
+
+    def tables(self, *, full_range: bool) -> MarkTables | None:
+        """Return what `apply` does to each sample; None where nothing is drawn."""
+        if self._text is None:
+            return None
+        (keep, add), (keep_chroma, add_chroma) = self._blend("yuv420p", full_range)[:2]
+        return MarkTables(self._x, self._y, keep, add, keep_chroma, add_chroma)
 
     def apply(self, planes: Planes) -> None:
         """Draw the text onto the planes, in place.

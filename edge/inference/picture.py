@@ -1,0 +1,63 @@
+"""A picture in the GPU's memory, as kernels take it."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Final
+
+from edge.frame import PlaneLayout
+
+BLACK_LIMITED: Final = 16
+BLACK_FULL: Final = 0
+"""Luma of black, ITU-R BT.601 and BT.709; full range as in JFIF."""
+
+
+class CPlanes(ctypes.Structure):
+    """struct Planes of planes.cuh: by value among a kernel's arguments."""
+
+    _fields_ = [
+        ("y", ctypes.c_uint64), ("u", ctypes.c_uint64), ("v", ctypes.c_uint64),
+        ("y_pitch", ctypes.c_int64), ("chroma_pitch", ctypes.c_int64),
+        ("width", ctypes.c_int32), ("height", ctypes.c_int32),
+        ("chroma_step", ctypes.c_int32), ("black", ctypes.c_int32),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePicture:
+    """8-bit 4:2:0 planes at addresses of the GPU; editing them edits the picture.
+
+    width, height: even. y, u, v: addresses; y even, and v is u + 1 for nv12. Pitches are bytes from
+    row to row; y_pitch is even.
+    Raises ValueError for anything else.
+    """
+
+    layout: PlaneLayout
+    width: int
+    height: int
+    y: int
+    u: int
+    v: int
+    y_pitch: int
+    chroma_pitch: int
+    full_range: bool = False
+
+    def __post_init__(self) -> None:
+        packed = self.layout == "nv12"
+        chroma_row = self.width if packed else self.width // 2
+        if (
+            min(self.width, self.height) < 2
+            or any(v % 2 for v in (self.width, self.height, self.y, self.y_pitch))
+            or self.y_pitch < self.width
+            or self.chroma_pitch < chroma_row
+            or (packed and self.v != self.u + 1)
+        ):
+            raise ValueError("the planes on the GPU are not 4:2:0 with even sides")
+
+    def argument(self) -> CPlanes:
+        """Return what kernels are given."""
+        return CPlanes(
+            self.y, self.u, self.v, self.y_pitch, self.chroma_pitch, self.width, self.height,
+            2 if self.layout == "nv12" else 1, BLACK_FULL if self.full_range else BLACK_LIMITED,
+        )  # fmt: skip
