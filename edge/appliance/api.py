@@ -42,6 +42,7 @@ from edge.appliance.api_preview import preview_router
 from edge.appliance.api_routes import ERRORS, core_router, metrics_router
 from edge.appliance.desk import Desk
 from edge.appliance.journal import event, place_of
+from edge.appliance.webrtc import WebRtc
 from edge.config_api import Api
 
 _log = logging.getLogger(__name__)
@@ -69,11 +70,11 @@ class Parts:
 def create_app(parts: Parts) -> App:
     """Return the whole application."""
     desk, settings, keys = parts.desk, parts.settings, parts.keys
-    broadcaster = Broadcaster(desk)
+    broadcaster, webrtc = Broadcaster(desk), WebRtc(desk)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        async with broadcaster.running():
+        async with broadcaster.running(), webrtc.running():
             yield
 
     api = FastAPI(
@@ -95,7 +96,7 @@ def create_app(parts: Parts) -> App:
     api.include_router(jobs_router(desk, settings))
     api.include_router(metrics_router(desk))
     api.include_router(events_router(broadcaster))
-    api.include_router(preview_router(desk, settings))
+    api.include_router(preview_router(desk, settings, webrtc))
 
     @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     @api.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)

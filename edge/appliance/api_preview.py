@@ -1,7 +1,8 @@
 """What leaves the box, as a moving picture in the operator's page.
 
-Motion JPEG: every browser shows it without a script, and a slow network only costs it pictures.
-Each picture is encoded once for all who watch, outside the event loop.
+By WebRTC for a few, where aiortc is installed. Else as Motion JPEG: every browser shows it without
+a script, and a slow network only costs it pictures; each picture is encoded once for all who watch,
+outside the event loop.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, Field
 
+from edge.appliance.api_routes import ERRORS, Strict
 from edge.appliance.desk import Desk
 from edge.appliance.outgoing import Outgoing, Seen
+from edge.appliance.packages import has_webrtc
+from edge.appliance.webrtc import MOST_SDP, WebRtc, WebRtcError, problem_of
+from edge.appliance.webrtc import MOST_VIEWERS as MOST_BY_WEBRTC
 from edge.config_api import Api
 from edge.frame import ByteArray
 
@@ -72,7 +78,19 @@ def encode(rgb: ByteArray) -> bytes:
     return bytes(data)
 
 
-def preview_router(desk: Desk, settings: Api) -> APIRouter:
+class Offer(Strict):
+    """What a browser's createOffer() gave, for one video that it only receives."""
+
+    sdp: str = Field(min_length=1, max_length=MOST_SDP, description="RFC 8866.")
+
+
+class Accepted(BaseModel):
+    """What setRemoteDescription() takes, as the type `answer`."""
+
+    sdp: str
+
+
+def preview_router(desk: Desk, settings: Api, webrtc: WebRtc) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1/streams", tags=["preview"])
     films: WeakKeyDictionary[Outgoing, Film] = WeakKeyDictionary()
@@ -128,5 +146,31 @@ def preview_router(desk: Desk, settings: Api) -> APIRouter:
         async for jpeg in film_of(name).pictures(_FIRST_S):
             return Response(jpeg, media_type="image/jpeg", headers={"cache-control": "no-store"})
         raise HTTPException(503, "No picture leaves at the moment. Look at /api/v1/status.")
+
+    @router.post(
+        "/{name}/preview/offer",
+        summary="Watch what leaves by WebRTC",
+        responses={422: ERRORS[422], 503: {"description": "Too many watch, or it does not work."}},
+    )  # fmt: skip
+    async def offer(
+        request: Request, name: Annotated[str, Path(max_length=64)], body: Offer
+    ) -> Accepted:
+        """Answer an offer; ends after 10 minutes.
+
+        The answer has one candidate, the address of this machine that the request came to. Those
+        in the offer are not used: nothing is sent to who has not come with the answer's password.
+        """
+        film_of(name)
+        if problem := problem_of(body.sdp):
+            raise HTTPException(422, problem)
+        if not has_webrtc():
+            raise HTTPException(503, "aiortc is not installed. Watch preview.mjpeg instead.")
+        if webrtc.viewers >= MOST_BY_WEBRTC:
+            raise HTTPException(503, "Too many watch by WebRTC. Watch preview.mjpeg instead.")
+        host = str(request.scope["server"][0]).partition("%")[0].removeprefix("::ffff:")
+        try:
+            return Accepted(sdp=await webrtc.answer(name, body.sdp, host))
+        except WebRtcError as error:
+            raise HTTPException(503, str(error)) from None
 
     return router

@@ -24,7 +24,7 @@ from edge.appliance.enrolling import Enrolling
 from edge.appliance.jobs import Job, Jobs
 from edge.appliance.journal import Secrets, event, place_of
 from edge.appliance.news import News
-from edge.appliance.packages import check_packages
+from edge.appliance.packages import check_packages, has_webrtc
 from edge.appliance.panic import PanicButton
 from edge.appliance.service_config import ServiceConfig
 from edge.appliance.stream import Stream
@@ -140,6 +140,7 @@ class Office:
             revision=self.changes.revision,
             refused=hide(refused) if refused else None,
             preview=self._api.preview,
+            webrtc=self._api.preview and has_webrtc(),
             jobs=self._api.jobs,
             streams=views,
             machine=machine.look(),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from typing import Final
 
 from edge.errors import ConfigError
 
 _PACKAGES: Final = ("fastapi", "uvicorn", "websockets", "prometheus_client")
+
+
+@functools.cache
+def has_webrtc() -> bool:
+    """Whether the package is there that sends pictures by WebRTC; without it the page shows
+    Motion JPEG."""
+    return importlib.util.find_spec("aiortc") is not None
 
 
 def check_packages() -> None:

@@ -121,6 +121,7 @@ class StatusView(View):
     revision: int = Field(description="Number of the last change of settings through the API.")
     refused: str | None = Field(description="Why the last configuration was not taken.")
     preview: bool
+    webrtc: bool = Field(description="Whether the preview can come by WebRTC, too.")
     jobs: bool
     streams: tuple[StreamView, ...]
     machine: MachineView

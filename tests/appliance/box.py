@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import re
@@ -20,6 +21,7 @@ from tests.command import command_line, environment
 from tests.support import SHARED
 
 START_S = 60.0
+_LIBC = ctypes.CDLL(None)
 _LANES_OFF = """
       video: {{models: {{face: {{model: '{model}', input_size: 320}},
         plate: {{enabled: false}}, text: {{enabled: false}}}}{whitelist}}}
@@ -163,6 +165,11 @@ api: {{enabled: true, port: 0{api}}}
 """
 
 
+def _deny_write_execute() -> None:
+    """What systemd/privaedge.service sets by MemoryDenyWriteExecute=; kernels since 6.3 know it."""
+    _LIBC.prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+
+
 @contextmanager
 def boxed(
     folder: Path,
@@ -186,6 +193,7 @@ def boxed(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            preexec_fn=_deny_write_execute,  # noqa: PLW1509 - one system call, no lock
         )
     try:
         yield Box(folder, process, log)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.box import Box, boxed
+from tests.appliance.slow import Slow
 from tests.support import SHARED
 
 
@@ -27,3 +28,9 @@ def box(tmp_path_factory: pytest.TempPathFactory, clip: Path, blind_model: Path)
     model = real if real.exists() else blind_model
     with boxed(tmp_path_factory.mktemp("box"), clip, model) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def slow(box: Box) -> Slow:
+    """Begins with the first test that asks for it, and takes eleven seconds beside the others."""
+    return Slow(box)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
 
@@ -14,6 +12,7 @@ import pytest
 
 from edge.appliance.api_auth import FAILURES
 from tests.appliance.box import Answer, Box
+from tests.appliance.slow import Slow
 
 pytest.importorskip("fastapi", reason="the API's packages are not installed: privaedge[api]")
 
@@ -47,8 +46,9 @@ ROUTES = (
 
 
 @pytest.fixture(autouse=True, scope="module")
-def undisturbed(box: Box) -> Iterator[None]:
-    """The stream must not notice any of this."""
+def undisturbed(box: Box, slow: Slow) -> Iterator[None]:
+    """The stream must not notice any of this. slow: clients that take their time meanwhile, whom
+    test_slow_clients.py waits for."""
     box.await_on_air()
     before, revision = box.stream(), box.status()["revision"]
     yield
@@ -256,62 +256,6 @@ def test_tricky_paths_lead_nowhere(box: Box) -> None:
     ):
         said = box.raw(bad + b"\r\n\r\n")
         assert said == b"" or b" 400 " in said[:20]
-
-
-def test_a_body_that_trickles_in_is_given_up_on(box: Box) -> None:
-    """And so is a client that does not say what it wants; all at the same time."""
-    answers: list[bytes] = []
-    lock = threading.Lock()
-
-    def trickle(n: int) -> None:
-        if n % 2:
-            head = (
-                f"POST /api/v1/login HTTP/1.1\r\nHost: {box.netloc}\r\n"
-                "Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
-            )
-            pieces = b"{" * 1000
-        else:
-            head = f"GET /api/v1/status HTTP/1.1\r\nHost: {box.netloc}\r\n"
-            pieces = b"X-A: b\r\n" * 100
-        said = b""
-        with socket.create_connection((box.host, box.port), timeout=30) as connection:
-            connection.settimeout(0.4)
-            connection.sendall(head.encode())
-            try:
-                for at in range(60):
-                    connection.sendall(pieces[at : at + 1])
-                    try:
-                        said = connection.recv(4096)
-                        break
-                    except TimeoutError:
-                        continue
-                else:
-                    said = b"it waited"
-            except ConnectionError:
-                said = b""
-        with lock:
-            answers.append(said)
-
-    from websockets.sync.client import connect
-
-    threads = [threading.Thread(target=trickle, args=(n,)) for n in range(N)]
-    began = time.monotonic()
-    with connect(f"ws://{box.netloc}/api/v1/events", additional_headers=box.bearer) as page:
-        for thread in threads:
-            thread.start()
-        assert box.ask("GET", "/api/v1/status").status == 200, "others do not wait for them"
-        for thread in threads:
-            thread.join()
-        time.sleep(max(0.0, began + 11.0 - time.monotonic()))
-        while True:  # who listens may be silent for as long as it likes
-            message = json.loads(page.recv(10))
-            if message["type"] == "status" and message["status"]["at"] > time.time() - 3:
-                break
-    assert time.monotonic() - began < 25
-    assert len(answers) == N
-    for said in answers:
-        assert said == b"" or b" 408 " in said[:20], said[:100]
-    assert sum(b" 408 " in said[:20] for said in answers) >= N // 3
 
 
 def test_other_sites_get_nowhere(box: Box) -> None:

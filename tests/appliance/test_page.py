@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import time
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.appliance.box import Box
 from tests.harness import film
+from tests.live.stage import judge
+from tests.live.viewer import Received
 
 pytest.importorskip("fastapi", reason="the API's packages are not installed: privaedge[api]")
 sync_api = pytest.importorskip(
@@ -30,6 +34,8 @@ DESK = {"width": 1280, "height": 900}
 TIMEOUT_MS = 30_000
 MOST_BYTES = 300_000
 """Of a first load."""
+BY_JPEG = "delete window.RTCPeerConnection"
+"""The picture by WebRTC has tests of its own; encoding and decoding it would slow down the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,7 @@ def page(browser: Any, box: Box) -> Iterator[Any]:
     """A page that is not logged in; whatever it complains about fails the test."""
     box.await_on_air()
     context = browser.new_context(viewport=PHONE, base_url=box.url, reduced_motion="reduce")
+    context.add_init_script(BY_JPEG)
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     complaints: list[str] = []
@@ -161,6 +168,7 @@ def test_a_phone_shows_all_and_the_thumb_reaches_the_button(inside: Any) -> None
 def test_the_desk_and_the_dark_show_it_too(browser: Any, box: Box) -> None:
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport=DESK, base_url=box.url, color_scheme=scheme)
+        context.add_init_script(BY_JPEG)
         page = context.new_page()
         log_in(page, box)
         until(page, "document.querySelector('#preview').naturalWidth > 0")
@@ -169,6 +177,74 @@ def test_the_desk_and_the_dark_show_it_too(browser: Any, box: Box) -> None:
         page.click("#theme")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != back
         context.close()
+
+
+def picture(page: Any) -> Received:
+    """What the page's film shows now."""
+    pixels = page.evaluate("""() => {
+        const film = document.querySelector('#film');
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [film.videoWidth, film.videoHeight];
+        const context = canvas.getContext('2d');
+        context.drawImage(film, 0, 0);
+        const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+        let text = '';
+        for (let at = 1; at < data.length; at += 4) text += String.fromCharCode(data[at]);
+        return [canvas.width, canvas.height, btoa(text)];
+    }""")
+    width, height, green = pixels
+    luma = np.frombuffer(base64.b64decode(green), np.uint8).reshape(height, width)
+    return Received(0, 0.0, 0.0, picture=luma)
+
+
+def test_the_picture_comes_by_webrtc_without_faces_and_masked_in_a_panic(
+    browser: Any, box: Box, clip: Path
+) -> None:
+    pytest.importorskip("aiortc", reason="aiortc is not installed: privaedge[api]")
+    box.await_on_air()
+    context = browser.new_context(viewport=PHONE, base_url=box.url)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    try:
+        log_in(page, box)
+        page.wait_for_selector("#film:not([hidden])")
+        assert page.is_hidden("#preview")
+        assert page.evaluate("document.querySelector('#film').videoWidth") == 640
+        usual = []
+        for _ in range(8):
+            usual.append(picture(page))
+            page.wait_for_timeout(150)
+        shot(page, "phone-webrtc")
+        page.click("#panic")
+        eventually(lambda: judge([picture(page)], clip).clear == 0, "it is masked")
+        page.wait_for_timeout(300)
+        masked = picture(page)
+        page.click("#logout")
+        page.wait_for_selector("#login:not([hidden])")
+        assert page.evaluate("document.querySelector('#film').srcObject") is None
+        page.goto("about:blank")
+    finally:
+        box.ask("POST", "/api/v1/resume")
+        context.close()
+    seen = judge(usual, clip, every=1)
+    assert not seen.faces
+    assert seen.clear >= 2
+    assert judge([masked], clip).clear == 0
+    assert not any("mjpeg" in address for address in asked)
+    assert all(address.startswith((box.url, "about:")) for address in asked)
+
+
+def test_where_webrtc_fails_the_picture_comes_as_jpeg(browser: Any, box: Box) -> None:
+    box.await_on_air()
+    context = browser.new_context(viewport=PHONE, base_url=box.url)
+    page = context.new_page()
+    page.route("**/preview/offer", lambda route: route.fulfill(status=503, json={"detail": "No."}))
+    log_in(page, box)
+    page.wait_for_selector("#preview:not([hidden])")
+    assert page.is_hidden("#film")
+    assert page.is_hidden("#notice")
+    context.close()
 
 
 def test_every_control_has_a_name(inside: Any) -> None:

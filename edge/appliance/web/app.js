@@ -7,6 +7,7 @@ import { showJobs, startJobs } from "./jobs.js";
 import { showLog } from "./log.js";
 import { showPanic } from "./panic.js";
 import { startPeople } from "./people.js";
+import { stopPreview } from "./preview.js";
 import { chosen, showStreams } from "./streams.js";
 import { showEffect, startEffect } from "./effect.js";
 
@@ -47,7 +48,7 @@ function enter(inside) {
     events.stop();
     $("health").textContent = "logged out";
     $("health").className = "pill";
-    $("preview").removeAttribute("src");
+    stopPreview();
     $("token").focus();
   }
 }
@@ -58,7 +59,7 @@ $("login").addEventListener("submit", (event) => {
     await login($("token").value.trim());
     $("token").value = "";
     enter(true);
-    $("main").focus();
+    $("main").focus({ preventScroll: true });
   });
 });
 

@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { $, act, ask, make, setText } from "./dom.js";
+import { showPreview } from "./preview.js";
 
 const NAMES = { faces: "Faces", plates: "Licence plates", text: "Private text", speech: "Spoken words" };
 const STATES = {
@@ -15,7 +16,6 @@ const OUTPUTS = { connected: "good", connecting: "", waiting: "warn", stalled: "
 const MINUTE_MS = 60000;
 
 let name = null;
-let shown = null; // what the preview was asked for
 const masked = new Map(); // stream → [[time, {cause: frames}], …] of the last minute
 
 export const chosen = () => name;
@@ -27,7 +27,7 @@ export function showStreams(status) {
   for (const stream of streams) remember(stream);
   const stream = streams.find((one) => one.name === name);
   if (!stream) return;
-  preview(status, stream);
+  showPreview(status, stream.name);
   setText($("state"), stream.state);
   setText($("size"), stream.width ? `${stream.width} × ${stream.height}` : "");
   problems([...new Set([...status.problems, ...stream.problems, ...(status.refused ? [status.refused] : [])])]);
@@ -50,33 +50,6 @@ function tabs(streams) {
   }
   for (const button of box.children) button.setAttribute("aria-pressed", String(button.textContent === name));
 }
-
-function preview(status, stream) {
-  const image = $("preview");
-  const wanted = status.preview && !document.hidden ? stream.name : null;
-  if (wanted === shown) return;
-  shown = wanted;
-  if (wanted === null) {
-    image.removeAttribute("src");
-    image.hidden = true;
-    $("no-preview").hidden = false;
-    setText($("no-preview"), status.preview ? "Paused" : "The preview is switched off");
-    return;
-  }
-  image.src = `/api/v1/streams/${encodeURIComponent(wanted)}/preview.mjpeg?at=${Date.now()}`;
-}
-
-$("preview").addEventListener("load", () => {
-  $("preview").hidden = false;
-  $("no-preview").hidden = true;
-});
-$("preview").addEventListener("error", () => {
-  $("preview").hidden = true;
-  $("no-preview").hidden = false;
-  setTimeout(() => (shown = null), 1500);
-});
-// Motion JPEG ends after ten minutes without a word to the page.
-setInterval(() => (shown = null), 9 * MINUTE_MS);
 
 function remember(stream) {
   const past = masked.get(stream.name) ?? [];
@@ -143,6 +116,7 @@ function lanes(stream) {
     setText(state, text);
     state.className = `state ${kind}`;
     const more = [lane.model, lane.on ? `${lane.found_per_minute} in the last minute` : null];
+    if (lane.on && lane.lag_s !== null) more.push(`${lane.lag_s.toFixed(1)} s behind`);
     if (lane.failures) more.push(`failed ${lane.failures} times`);
     setText(row.querySelector("small"), more.filter(Boolean).join(" · "));
   });
