@@ -13,6 +13,7 @@ pip 150 --editable '.[dev]' || exit 1
 missing() { echo "export tests: $1 cannot be installed here; what needs it skips"; }
 pip 30 onnxslim || missing onnxslim
 pip 60 'tensorrt-rtx>=1.7,<2' || missing tensorrt-rtx
+pip 60 'nvidia-cuda-nvrtc>=13' || missing nvidia-cuda-nvrtc
 # Only a build for the CPU: the default one on x86-64 brings several GB of CUDA with it. Where none
 # is offered: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 if pip 150 'torch==2.13.0+cpu'; then

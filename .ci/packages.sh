@@ -9,12 +9,14 @@ servers=(nginx libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer
 codecs=(gstreamer1.0-plugins-ugly gstreamer1.0-plugins-bad gstreamer1.0-libav)
 # The operator's page is tested in a browser.
 browser=(chromium)
+# CUDA kernels run on the CPU in tests.
+compiler=(g++)
 
 installed() { [[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
 missing_of() { for package in "$@"; do installed "$package" || echo "$package"; done; }
 give_up() { echo "live tests: $1; those without it skip"; exit 0; }
 
-mapfile -t missing < <(missing_of "${servers[@]}" "${codecs[@]}" "${browser[@]}")
+mapfile -t missing < <(missing_of "${servers[@]}" "${codecs[@]}" "${browser[@]}" "${compiler[@]}")
 ((${#missing[@]})) || exit 0
 command -v apt-get >/dev/null || give_up "no apt-get for ${missing[*]}"
 ((EUID == 0)) || give_up "not root; sudo apt-get install --no-install-recommends ${missing[*]}"
@@ -54,4 +56,5 @@ install() {
 install "${servers[@]}"
 install "${codecs[@]}"
 install "${browser[@]}"
+install "${compiler[@]}"
 exit 0

@@ -7,9 +7,9 @@ accuracy gate took it, and the seconds in which tensorrt-rtx compiles it ahead o
 target, without a GPU. Accuracy is what is found of labelled boxes, in brackets that of FP32.
 
 examples:
-  python -m benchmarks.export
+  python -m benchmarks.export --all --markdown
   python -m benchmarks.export yunet-n centerface --precision fp16 int8 fp8 --material pictures/
-  python -m benchmarks.export --markdown
+  python -m benchmarks.export --json
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from edge.inference.manifest import PRECISIONS, Check
 from edge.model_store import store_of
 from export.exporter import Exporter
 from export.material import Material
+from export.registry import random_sources
 from export.rows import INPUTS, Row, Wish
 from export.sources import here, source_of
 from export.table import figures
@@ -71,7 +72,7 @@ def measure(
                 line.failure = row.note
 
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or list(here(store)):
+        for name in names:
             for precision in precisions:
                 say.print(f"{name}: {precision}", highlight=False)
                 targets = TARGETS if precision == precisions[0] else ()
@@ -115,6 +116,9 @@ def command(argv: list[str]) -> int:
     """Run the benchmark; see the module's docstring."""
     args = parser("export", __doc__)
     args.add_argument("models", nargs="*", help="default: all whose weights are on this machine")
+    args.add_argument(
+        "--all", action="store_true", help="besides them, every architecture with random weights"
+    )
     args.add_argument("--precision", nargs="+", choices=PRECISIONS[1:], default=["fp16"])
     args.add_argument("--material", type=Path, help="folder of pictures and sound")
     args.add_argument("--inputs", type=int, default=INPUTS)
@@ -122,7 +126,10 @@ def command(argv: list[str]) -> int:
     args.add_argument("--json", action="store_true", help="print JSON")
     given = args.parse_args(argv)
     say = Console(stderr=True)
-    lines = measure(given.models, given.precision, Material(given.material), given.inputs, say)
+    names = list(given.models or here(store_of(Settings())))
+    if given.all:
+        names += [one.name for one in random_sources()]
+    lines = measure(names, given.precision, Material(given.material), given.inputs, say)
     head = columns(given.precision)
     rows = [cells(name, line, given.precision) for name, line in lines.items()]
     if given.markdown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -12,9 +12,16 @@ from edge.cli_common import Json, err, out, reported
 from edge.errors import ConfigError, ExitCode, ModelError
 
 if TYPE_CHECKING:
+    from edge.inference.manifest import Manifest
     from edge.model_store import ModelStore
     from export.family import Source
+    from export.material import Material
     from export.rows import Row, Wish
+
+_CALIBRATION: Final = "calibration"
+"""Folder below the engines' one: pictures and sound to use where --calibration names no other."""
+_KERNELS: Final = "kernels"
+"""What to export by that name: no model, but the CUDA kernels of the redactor."""
 
 
 def export(  # noqa: PLR0917 - typer's way
@@ -22,7 +29,8 @@ def export(  # noqa: PLR0917 - typer's way
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="Names from --list, or files of your own; without, all whose weights are here.",
+            help="Names from --list, or files of your own; without, all models whose weights are "
+            "here. kernels: the CUDA kernels, for all usual GPUs or each --target.",
         ),
     ] = None,
     precision: Annotated[
@@ -91,7 +99,6 @@ def export(  # noqa: PLR0917 - typer's way
         from edge.config import Settings
         from edge.inference.manifest import PRECISIONS, engines_dir
         from edge.model_store import store_of
-        from export.material import Material
         from export.rows import Wish
 
         if precision not in PRECISIONS:
@@ -101,15 +108,39 @@ def export(  # noqa: PLR0917 - typer's way
             _print_list(store, as_json)
             return
         if left:
-            code = _finish(store, as_json)
+            code = _finish(store, calibration, as_json)
             raise typer.Exit(int(code))
-        wish = Wish(precision, _targets(target), Material(calibration), inputs)
-        sources = _sources(models or (), family, name, store, trust=trust)
         folder = engines_dir()
+        if models == [_KERNELS]:
+            _export_kernels(folder, _targets(target), as_json)
+            return
+        wish = Wish(precision, _targets(target), _material(calibration, folder), inputs)
+        sources = _sources(models or (), family, name, store, trust=trust)
         rows, failures = _run([(s, wish) for s in sources], folder, verify_only=verify_only)
         _print_rows(rows, failures, folder, as_json)
         failed = failures or any(row.state == "failed" for row in rows)
         raise typer.Exit(int(ExitCode.MODEL if failed else ExitCode.OK))
+
+
+def _export_kernels(folder: Path, targets: tuple[str, ...], as_json: bool) -> None:
+    """Compile the CUDA kernels and let the manifest vouch for them. Raises ModelError."""
+    from export.kernels import export_kernels
+
+    try:
+        records = export_kernels(folder, targets)
+    except OSError as error:
+        raise ModelError(
+            f"the kernels cannot be written to {folder}: {error.strerror}. Set PRIVAEDGE_ENGINES "
+            "to a folder that can be written to."
+        ) from error
+    if as_json:
+        out.print_json(
+            data={"folder": str(folder), "kernels": [record.model_dump() for record in records]}
+        )
+        return
+    for record in records:
+        words = f"kernels · {', '.join(record.targets)} · {record.format} by {record.compiler}"
+        out.print(f"{words}, {record.size / 1e3:.0f} kB", highlight=False, soft_wrap=True)
 
 
 def _targets(stated: list[str] | None) -> tuple[str, ...]:
@@ -197,23 +228,72 @@ def _run(
     return rows, failures
 
 
-def _finish(store: ModelStore, as_json: bool) -> ExitCode:
+def _material(stated: Path | None, folder: Path) -> Material:
+    """Return what to compare on: a folder that was named, the engines' own, else what ships."""
+    from export.material import Material
+
+    own = folder / _CALIBRATION
+    return Material(own if stated is None and own.is_dir() else stated)
+
+
+def _finish(store: ModelStore, calibration: Path | None, as_json: bool) -> ExitCode:
     """Build engines for the GPU here, of the models and precisions that the manifest has."""
     from edge.inference.gpu import gpu_here
     from edge.inference.manifest import engines_dir, load_manifest, unfinished
     from export.rows import Wish
-    from export.sources import source_of
 
     folder, gpu = engines_dir(), gpu_here()
     if gpu is None:
         out.print("no NVIDIA GPU is here: there is nothing to build")
         return ExitCode.OK
-    work: list[tuple[Source, Wish]] = []
-    for model, precision in unfinished(load_manifest(folder), gpu.target, gpu.driver).items():
-        work.append((source_of(model, store), Wish(precision)))
+    material = _material(calibration, folder)
+    manifest, work = _undamaged(load_manifest(folder), folder), []
+    for model, precision in unfinished(manifest, gpu.target, gpu.driver).items():
+        source = _left_source(model, manifest, folder, store)
+        if source is None:
+            err.print(
+                f"{model} · left: its weights are not here, and its family cannot be checked "
+                "without them. Export it on this machine.",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+            continue
+        work.append((source, Wish(precision, material=material)))
     rows, failures = _run(work, folder, verify_only=False)
     _print_rows(rows, failures, folder, as_json)
     return ExitCode.MODEL if failures else ExitCode.OK
+
+
+def _undamaged(manifest: Manifest, folder: Path) -> Manifest:
+    """Return a manifest without engines that are not what it vouches for; tell of those."""
+    from edge.inference.manifest import read_vouched
+
+    good = []
+    for file in manifest.files:
+        try:
+            if file.kind == "engine":
+                read_vouched(folder, file)
+            good.append(file)
+        except ModelError as error:
+            err.print(f"{error} This is done now.", markup=False, highlight=False, soft_wrap=True)
+    return manifest.model_copy(update={"files": tuple(good)})
+
+
+def _left_source(model: str, manifest: Manifest, folder: Path, store: ModelStore) -> Source | None:
+    """Return what to build an engine from; None for a user's weights that only torch can read.
+
+    Weights of the user's own are elsewhere: the ONNX file that was made of them stands for them.
+    Raises ModelError.
+    """
+    from export.registry import family
+    from export.sources import names, source_of, vouched_source
+
+    if model in names(store):
+        return source_of(model, store)
+    graphs = [file for file in manifest.of(model, "onnx") if file.precision == "fp32"]
+    if len(graphs) != 1:
+        return None
+    source = vouched_source(graphs[0], folder)
+    return source if family(graphs[0].family).can_load(source) else None
 
 
 class _Display:
@@ -282,7 +362,8 @@ def _print_list(store: ModelStore, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in ("model", "family", "weights", "licence", "here", "exported"):
-        table.add_column(column)
+        # A name that is cut off cannot be typed.
+        table.add_column(column, no_wrap=column in ("model", "family"), overflow="fold")
     for row in rows:
         table.add_row(*(str(row[key]) for key in row))
     out.print(table)

@@ -28,6 +28,7 @@ from edge.doctor_report import (
     render,
 )
 from edge.errors import ConfigError, ModelError, SinkError
+from edge.inference.manifest import engines_dir, load_manifest, read_vouched
 from edge.media.encoders import AUTO, EncoderState, choose_encoder
 from edge.media.probe import Media, probe_media
 from edge.model_store import ModelStore, store_of
@@ -39,12 +40,9 @@ from edge.probe import (
     probe_inference,
     probe_machine,
 )
-from edge.resources import config_dir
 
 __all__ = ["Problem", "Report", "collect", "load_profiles", "render"]
 
-_SYSTEM_ENGINES: Final = Path("/var/lib/privaedge/engines")
-_ENGINE_ENDINGS: Final = (".plan", ".engine")
 _CONFLICTS: Final = (
     # Pairs that install the same files, so that the one installed last breaks the other.
     ("opencv-python", "opencv-python-headless"),
@@ -87,6 +85,8 @@ def collect(
         use, found = _profile_use(name, settings, store_for(settings), media, lane_doctor)
         uses.append(use)
         problems += found
+    engines, found = _engines()
+    problems += found
     return Report(
         version=__version__,
         machine=machine,
@@ -95,7 +95,7 @@ def collect(
         packages={name: package_version(name) for name in OPTIONAL_PACKAGES},
         model_folders=tuple(_tilde(str(folder)) for folder in store.search_dirs),
         models=tuple(models),
-        engines=_engines(),
+        engines=engines,
         profiles=tuple(uses),
         live_encoder=_live_encoder(media),
         problems=tuple(
@@ -272,12 +272,20 @@ def _cache_problems(folder: Path) -> list[Problem]:
     ]
 
 
-def _engines() -> Engines:
-    checkout = config_dir().parent / "engines"
-    in_checkout = (checkout.parent / "pyproject.toml").is_file() and checkout.is_dir()
-    folder = checkout if in_checkout else _SYSTEM_ENGINES
+def _engines() -> tuple[Engines, list[Problem]]:
+    """Return the engines that the manifest vouches for, each read and compared with it."""
+    folder = engines_dir()
+    found: list[str] = []
+    problems: list[Problem] = []
     try:
-        found = sorted(p.name for p in folder.rglob("*") if p.suffix in _ENGINE_ENDINGS)
-    except OSError:
-        found = []
-    return Engines(_tilde(str(folder)), tuple(found))
+        for file in load_manifest(folder).files:
+            if file.kind != "engine":
+                continue
+            try:
+                read_vouched(folder, file)
+                found.append(file.file)
+            except ModelError as error:
+                problems.append(Problem(True, str(error)))
+    except ModelError as error:
+        problems.append(Problem(True, str(error)))
+    return Engines(_tilde(str(folder)), tuple(found)), problems

@@ -21,7 +21,7 @@ from edge.detection import Detections
 from edge.doctor_report import LanePart, Readiness
 from edge.errors import ModelError
 from edge.face_model import load_face_model
-from edge.inference.choice import explain
+from edge.inference.choice import explain, explain_exported
 from edge.lane_models import OWN_TAGGER, tagger_maker
 from edge.lanes.lane import Detector
 from edge.media.picture import HostPicture
@@ -41,6 +41,8 @@ _WORDS: Final = "PRIVAEDGE 2468"
 _LINE: Final = ((40.0, 130.0), (600.0, 130.0), (600.0, 200.0), (40.0, 200.0))
 """Corners of the line of text in the test picture, clockwise."""
 _ALIGNER: Final = "pocketsphinx"
+_SMALL: Final = "ONNX Runtime on the CPU: too small for a GPU to gain anything"
+_ONLY_ORT: Final = "ONNX Runtime on the CPU: the published file is quantised for it alone"
 
 T = TypeVar("T")
 Trial = Callable[[], object]
@@ -131,7 +133,7 @@ class _Judge:
         if not audio.enabled:
             yield _off("speech", "transcriber", "audio.enabled is false")
             return
-        voice = self._of_store("speech", "voice", audio.vad, None)
+        voice = self._of_store("speech", "voice", audio.vad, None, runs=_SMALL)
         told: list[str] = []
         trouble = None
         if voice.readiness == "ready":
@@ -190,8 +192,12 @@ class _Judge:
             return _carried("speech", "tagger", OWN_TAGGER, trouble)
         why = f"one of {', '.join(preference)}"
         return _after_trial(
-            LanePart("speech", "tagger", "ready", Path(preference[0]).name, why=why), trouble
-        )
+            LanePart(
+                "speech", "tagger", "ready", Path(preference[0]).name,
+                runs=explain_exported(preference[0], self._settings.runtime.device), why=why,
+            ),
+            trouble,
+        )  # fmt: skip
 
     def _transcriber(self, name: str) -> LanePart:
         """A speech model that listened to a test input."""
@@ -201,6 +207,7 @@ class _Judge:
             "speech", "transcriber", "ready", name, answers=True,
             source=None if path is None else str(path.parent),
             verified=None if path is None else True,
+            runs=_ONLY_ORT if files else explain_exported(name, self._settings.runtime.device),
             why="first of its preference that is here",
         )  # fmt: skip
 
@@ -218,9 +225,18 @@ class _Judge:
         return LanePart("speech", "transcriber", "broken", None, why=why)
 
     def _of_store(
-        self, lane: str, role: str, preference: Sequence[str], trial: Trial | None
+        self,
+        lane: str,
+        role: str,
+        preference: Sequence[str],
+        trial: Trial | None,
+        *,
+        runs: str | None = None,
     ) -> LanePart:
-        """Say which model of a preference a run would take; try it where it is here."""
+        """Say which model of a preference a run would take; try it where it is here.
+
+        runs: what runs it wherever it is; None where the exported engines are asked.
+        """
         try:
             resolved = self._store.resolve(preference, fetch=False)
         except ModelError as error:
@@ -238,7 +254,7 @@ class _Judge:
             source=str(resolved.path),
             sha256=resolved.sha256,
             verified=_verified(resolved),
-            runs=explain(resolved.weights_sha256, self._settings.runtime.device),
+            runs=runs or explain(resolved.weights_sha256, self._settings.runtime.device),
             why=self._why(resolved.name, preference),
         )
         if trial is None:

@@ -77,7 +77,7 @@ class ProfileUse:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Compiled engines on this machine."""
+    """Compiled engines on this machine that the manifest vouches for, and they are what it says."""
 
     folder: str
     files: tuple[str, ...]

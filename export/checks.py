@@ -38,8 +38,8 @@ class Compared:
 
     @property
     def fall(self) -> float:
-        """How far the task's metric fell: labelled answers decide where there are any."""
-        if self.accuracy is not None and self.accuracy_before is not None:
+        """How far the task's metric fell: labelled answers decide where FP32 gives any."""
+        if self.accuracy is not None and self.accuracy_before:
             return self.accuracy_before - self.accuracy
         return 1.0 - self.agreement
 

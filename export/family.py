@@ -33,6 +33,8 @@ class Source:
     weights: random means the true architecture with seeded weights, for checks of the graph.
     licence: SPDX identifier, or what is known. origin: where it came from, without a path of this
     machine. options: what a family has to be told besides (a variant's name, for instance).
+    stands_for: SHA-256 of weights that are not on this machine, where `path` is the FP32 ONNX file
+    that was made of them and that the manifest vouches for.
     """
 
     name: str
@@ -42,10 +44,13 @@ class Source:
     origin: str = ""
     family: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    stands_for: str | None = None
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the file, or of a folder's files by name; of name and options if random."""
+        if self.stands_for is not None:
+            return self.stands_for
         digest = hashlib.sha256()
         if self.path is None:
             digest.update(repr((self.name, self.family, sorted(self.options.items()))).encode())

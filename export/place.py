@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.files import write_atomically
-from edge.inference.manifest import Exported, load_manifest, save_manifest
+from edge.inference.manifest import (
+    Exported,
+    KernelFile,
+    Manifest,
+    load_manifest,
+    save_manifest,
+)
 
 
-def place(folder: Path, exported: Exported, data: bytes) -> None:
+def place(folder: Path, exported: Exported | KernelFile, data: bytes) -> None:
     """Write a file, let the manifest vouch for it, then remove what it took the place of.
 
     Raises OSError: the manifest is then as it was, and so is what it vouches for. Raises
@@ -24,12 +30,19 @@ def place(folder: Path, exported: Exported, data: bytes) -> None:
         manifest = load_manifest(folder)
         if not path.is_file() or path.read_bytes() != data:
             write_atomically(path, data)
-        after = manifest.with_file(exported)
+        if isinstance(exported, KernelFile):
+            after = manifest.with_kernels(exported)
+        else:
+            after = manifest.with_file(exported)
         save_manifest(folder, after)
-        still = {file.file for file in after.files}
-        for old in manifest.files:
-            if old.file not in still:
-                (folder / old.file).unlink(missing_ok=True)
+        still = _files(after)
+        for old in _files(manifest) - still:
+            (folder / old).unlink(missing_ok=True)
+
+
+def _files(manifest: Manifest) -> set[str]:
+    """Return what a manifest vouches for."""
+    return {file.file for file in manifest.files} | {kernel.file for kernel in manifest.kernels}
 
 
 @contextmanager

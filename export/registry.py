@@ -15,6 +15,7 @@ FAMILIES: Final = {
     "centerface": "export.families.centerface:CenterFaceFamily",
     "yunet": "export.families.yunet:YuNetFamily",
     "hyperlpr": "export.families.hyperlpr:HyperLprFamily",
+    "plate-own": "export.families.plate_own:OwnPlatesFamily",
     "mobilefacenet": "export.families.embedder:EmbedderFamily",
     "ppocr-det": "export.families.ppocr_det:PpocrDetFamily",
     "ppocr-rec": "export.families.ppocr_rec:PpocrRecFamily",

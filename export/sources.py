@@ -10,6 +10,7 @@ from typing import Final
 from edge.catalogue import ModelEntry, WheelSource
 from edge.errors import ModelError
 from edge.fetch import Progress, ignore_progress
+from edge.inference.manifest import Exported, read_vouched
 from edge.lane_models import OWN_TAGGER
 from edge.model_store import ModelStore
 from edge.pii.classifier import WEIGHTS
@@ -61,6 +62,23 @@ def own_source(name: str, path: Path, family: str | None, *, trust: bool = False
         raise ModelError(f"{path} does not exist. Check the path.")
     options = {"trust": "yes"} if trust else {}
     return Source(name, path, "user", "unknown", f"the user's own {path.name}", family, options)
+
+
+def vouched_source(file: Exported, folder: Path) -> Source:
+    """Return an exported FP32 ONNX file as the source that stands for weights not at hand.
+
+    Raises ModelError where it is not what the manifest vouches for.
+    """
+    read_vouched(folder, file)
+    return Source(
+        file.model,
+        folder / file.file,
+        file.origin.weights,
+        file.origin.licence,
+        file.origin.text,
+        file.family,
+        stands_for=file.origin.sha256,
+    )
 
 
 def _origin(entry: ModelEntry) -> str:

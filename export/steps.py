@@ -27,12 +27,17 @@ from export.checks import MOST_FALL, Answers, Compared, compare, insist_equal, r
 from export.compiler import Unbuildable
 from export.family import Family, Part, Sample, Source
 from export.place import place
-from export.precision import CALIBRATION_INPUTS, lowered
+from export.precision import CALIBRATION, CALIBRATION_INPUTS, SPARED, Spared, lowered
 from export.records import Graph, describe, digest, versions
 from export.rows import Report, Row, State, Tell, Wish
 
 HIGHER: Final[dict[Precision, Precision]] = {"int8": "fp16", "fp8": "fp16", "fp16": "fp32"}
 """What is taken where a precision fails its gate."""
+_STAY: Final[dict[Spared, str]] = {
+    "none": "",
+    "first": "its first layer stays FP16",
+    "ends": "its first and last layers stay FP16",
+}
 
 
 class Steps:
@@ -64,10 +69,11 @@ class Steps:
     def export(self) -> None:
         """Go from the source to engines."""
         whole = self._fp32()
-        self._keep(whole)
         chosen = self._lower(whole)
-        if chosen is not whole:
-            self._keep(chosen)
+        if self._source.stands_for is None:  # else what is there says more than can be seen here
+            self._keep(whole)
+            if chosen is not whole:
+                self._keep(chosen)
         for target in self._targets():
             self._engine(chosen, target)
 
@@ -109,7 +115,7 @@ class Steps:
         state: State = "kept"
         if (cached := self._cache.get(key)) is not None:
             data = cached[0]
-        elif find_spec("onnxslim") is None:
+        elif not self._can("onnxslim"):
             data = self._made_elsewhere("fp32", "onnxslim")
         else:
             self._tell("ONNX")
@@ -135,37 +141,44 @@ class Steps:
             precision = HIGHER[precision]
         while precision != "fp32":
             started = monotonic()
-            data, state = self._lowered(whole, precision)
-            self._tell(f"comparing {precision}")
-            compared, seen = self._compared(data)
-            after: State = "done" if "done" in (state, seen) else "kept"
-            check = compared.check(self._framework(), None)
-            if compared.fall <= MOST_FALL:
-                self._tell_row(precision, after, started, check=check, size=len(data))
-                return Graph(precision, data, check)
+            for spared in SPARED[precision]:
+                data, state = self._lowered(whole, precision, spared)
+                self._tell(f"comparing {precision}")
+                compared, seen = self._compared(data)
+                after: State = "done" if "done" in (state, seen) else "kept"
+                check = compared.check(self._framework(), None)
+                if compared.fall <= MOST_FALL:
+                    note = _STAY[spared]
+                    size = len(data)
+                    self._tell_row(precision, after, started, note=note, check=check, size=size)
+                    return Graph(precision, data, check)
             higher = HIGHER[precision]
             note = f"{_fell(precision, compared)}; {higher} is taken instead"
             self._tell_row(precision, "gated", started, note=note, check=check)
             precision = higher
         return whole
 
-    def _lowered(self, whole: Graph, precision: Precision) -> tuple[bytes, State]:
-        wish = self._wish
+    def _lowered(self, whole: Graph, precision: Precision, spared: Spared) -> tuple[bytes, State]:
         count = 1 if precision == "fp16" else CALIBRATION_INPUTS
-        samples = self._inputs()[:count]
+        # Labelled inputs come first: calibration sees some of all.
+        samples = self._inputs()[:: max(1, len(self._inputs()) // count)][:count]
         tools = versions("nvidia-modelopt", "onnx", "onnxruntime")
-        keep = tuple(self._part.keep_fp32)
-        key = key_of(precision, whole.sha256, digest(samples), keep, tools, wish.material.origin)
+        how = (tuple(self._part.keep_fp32), spared, CALIBRATION, self._wish.material.origin)
+        key = key_of(precision, whole.sha256, digest(samples), how, tools)
         if (cached := self._cache.get(key)) is not None:
             return cached[0], "kept"
-        if find_spec("modelopt") is None:
+        if not self._can("modelopt"):
             return self._made_elsewhere(precision, "nvidia-modelopt"), "kept"
         self._tell(precision)
         model = onnx.load_model_from_string(whole.data)
-        result = lowered(model, self._part, precision, samples, self._name)
+        result = lowered(model, self._part, precision, samples, self._name, spared=spared)
         data = bytes(result.SerializeToString())
         self._cache.put(key, data, {})
         return data, "done"
+
+    def _can(self, module: str) -> bool:
+        """Whether a graph can be made here: its tool is installed and the weights are here."""
+        return self._source.stands_for is None and find_spec(module) is not None
 
     def _made_elsewhere(self, precision: Precision, tool: str) -> bytes:
         """Return a graph that was exported where the tool for it is, and came with the folder.

@@ -63,6 +63,9 @@ def listing(store: ModelStore, manifest: Manifest) -> list[dict[str, Any]]:
         rows.append({"model": name, "family": file.family, "weights": file.origin.weights,
                      "licence": file.origin.licence, "here": "yes",
                      "exported": _exported(manifest, name)})  # fmt: skip
+    targets = ", ".join(target for kernel in manifest.kernels for target in kernel.targets)
+    rows.append({"model": "kernels", "family": "CUDA kernels", "weights": "none",
+                 "licence": "Apache-2.0", "here": "yes", "exported": targets})  # fmt: skip
     return rows
 
 

@@ -42,7 +42,7 @@ def choose(
     """Choose by what the manifest has of weights with this SHA-256. Pure but for the versions of
     installed packages.
 
-    device: auto or cpu, as runtime.device is set.
+    device: auto, cpu or cuda, as runtime.device is set; cuda is auto here.
     """
     engines = [
         file for file in manifest.files
@@ -130,3 +130,19 @@ def explain(sha256: str, device: str = "auto", part: str = "", folder: Path | No
     except ModelError as error:
         return f"nothing: {error}"
     return str(choice)
+
+
+def explain_exported(name: str, device: str = "auto", folder: Path | None = None) -> str | None:
+    """Say which engine runs each part of a model that was exported under a name, and why.
+
+    None where the manifest has no such model, or cannot be read: loading it tells of that.
+    """
+    where = engines_dir() if folder is None else folder
+    try:
+        graphs = {f.part: f for f in load_manifest(where).of(name, "onnx")}
+    except ModelError:
+        return None
+    words = [
+        (part, explain(file.origin.sha256, device, part, where)) for part, file in graphs.items()
+    ]
+    return "; ".join(f"{part}: {why}" if part else why for part, why in words) or None

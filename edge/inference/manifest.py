@@ -110,11 +110,29 @@ class Exported(_Record):
         return (self.model, self.part, self.precision, *where)
 
 
+class KernelFile(_Record):
+    """Compiled CUDA kernels. A fatbin holds for several targets, a cubin for one."""
+
+    format: Literal["fatbin", "cubin"]
+    file: Inside
+    sha256: Sha256
+    size: int
+    targets: tuple[Target, ...]
+    source_sha256: Sha256 = Field(description="Of the sources that they were compiled from.")
+    compiler: str
+
+    @property
+    def model(self) -> str:
+        """What to name to have it made again."""
+        return "kernels"
+
+
 class Manifest(_Record):
     """All files that may be loaded."""
 
     version: Literal[1] = _VERSION
     files: tuple[Exported, ...] = ()
+    kernels: tuple[KernelFile, ...] = ()
 
     def of(self, model: str, kind: Kind | None = None) -> Iterator[Exported]:
         """Yield the files of a model."""
@@ -123,7 +141,15 @@ class Manifest(_Record):
     def with_file(self, new: Exported) -> Manifest:
         """Return a manifest where this file takes the place of the one with the same key."""
         kept = [f for f in self.files if f.key != new.key]
-        return Manifest(files=tuple(sorted([*kept, new], key=lambda f: f.key)))
+        files = tuple(sorted([*kept, new], key=lambda f: f.key))
+        return self.model_copy(update={"files": files})
+
+    def with_kernels(self, new: KernelFile) -> Manifest:
+        """Return a manifest where these kernels take the place of those for the same targets."""
+        left = ((k, tuple(t for t in k.targets if t not in new.targets)) for k in self.kernels)
+        kept = [k.model_copy(update={"targets": targets}) for k, targets in left if targets]
+        kernels = tuple(sorted([*kept, new], key=lambda k: k.targets))
+        return self.model_copy(update={"kernels": kernels})
 
 
 def engines_dir() -> Path:
@@ -166,7 +192,7 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomically(folder / FILE, text.encode() + b"\n")
 
 
-def read_vouched(folder: Path, exported: Exported) -> bytes:
+def read_vouched(folder: Path, exported: Exported | KernelFile) -> bytes:
     """Return a file's bytes, which are those that the manifest vouches for. Raises ModelError."""
     path = folder / exported.file
     remedy = f"Run `privaedge export {exported.model}` again."
@@ -202,11 +228,11 @@ def ranked(files: Iterable[Exported]) -> list[Exported]:
 def unfinished(manifest: Manifest, target: str, driver: str) -> dict[str, Precision]:
     """Return models, and the precision to build, that no engine was checked of on this GPU.
 
-    Files of the user's own are not among them: their original may not be on this machine.
+    Random weights are none.
     """
     found: dict[str, Precision] = {}
     for name in dict.fromkeys(f.model for f in manifest.files):
-        graphs = [f for f in manifest.of(name, "onnx") if f.origin.weights == "published"]
+        graphs = [f for f in manifest.of(name, "onnx") if f.origin.weights != "random"]
         if not graphs:
             continue
         best = ranked(graphs)[0].precision

@@ -102,6 +102,8 @@ def test_labels_decide_where_there_are_any():
     assert compared.fall == pytest.approx(0.005)
     assert compared.fall <= MOST_FALL
     assert Compared(9, 0.3, 0.90, None, None, 1.0).fall == pytest.approx(0.1)
+    # Who finds nothing of what is labelled has nothing there to lose.
+    assert Compared(9, 0.3, 0.90, 0.0, 0.0, 1.0).fall == pytest.approx(0.1)
 
 
 def test_a_check_states_what_was_compared():

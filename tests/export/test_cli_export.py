@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ExitCode
-from edge.inference.manifest import load_manifest
+from edge.inference.manifest import load_manifest, read_vouched
 from tests.command import blind_yunet, invoke
 from tests.lanes.yolo_models import answering, cells_answer, metadata
 
@@ -93,3 +93,63 @@ def test_the_rest_is_nothing_where_no_gpu_is(monkeypatch):
     done = invoke("export", "--left")
     assert done.code == 0
     assert "no NVIDIA GPU is here" in done.out
+
+
+def test_engines_for_named_targets_and_what_is_left_for_the_device(tmp_path, folder, monkeypatch):
+    pytest.importorskip("onnxslim", reason="graphs are slimmed by onnxslim (extra engines)")
+    pytest.importorskip("tensorrt_rtx", reason="engines are built by tensorrt-rtx (extra engines)")
+    monkeypatch.setattr("export.steps.gpu_here", lambda: None)
+    model = blind_yunet(tmp_path / "mine.onnx")
+    done = invoke(
+        "export", model, "--precision=fp32", "--inputs=2", "--target=sm_89,sm_120",
+        "--target=sm_87",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    manifest = load_manifest(folder)
+    engines = {file.engine.target for file in manifest.of("mine", "engine") if file.engine}
+    assert engines == {"sm_89", "sm_120"}
+    lines = {line.split(" · ")[1]: line for line in done.err.splitlines() if " · " in line}
+    assert list(lines) == ["onnx", "verify fp32", "engine sm_89", "engine sm_120", "engine sm_87"]
+    assert "checked there before use" in lines["engine sm_89"]
+    assert "Run `privaedge export` on the device" in lines["engine sm_87"]
+    for word in ("mine", "engine sm_120", "done", "left", "100.00 %"):
+        assert word in done.out, "the table says less than the lines"
+    listed = invoke("export", "--list", "--json")
+    (row,) = [row for row in json.loads(listed.out) if row["model"] == "mine"]
+    assert (row["family"], row["weights"]) == ("yunet", "user")
+    assert row["exported"] == "fp32, fp32 sm_120, fp32 sm_89"
+
+
+def test_a_graph_that_tensorrt_cannot_take_fails_alone(tmp_path, folder, monkeypatch):
+    """The engine before it stays, and so does the ONNX file."""
+    pytest.importorskip("onnxslim", reason="graphs are slimmed by onnxslim (extra engines)")
+    pytest.importorskip("tensorrt_rtx", reason="engines are built by tensorrt-rtx (extra engines)")
+    monkeypatch.setattr("export.steps.gpu_here", lambda: None)
+    model = blind_yunet(tmp_path / "mine.onnx")
+    args = ("export", model, "--precision=fp32", "--inputs=2", "--target=sm_89")
+    assert invoke(*args).code == 0
+    before = load_manifest(folder)
+
+    def refuse(*_):
+        from export.compiler import Unbuildable
+
+        raise Unbuildable("TensorRT cannot build an engine of the graph (out of memory).")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("export.compiler.build", refuse)
+        patch.setattr("export.steps.Cache.get", lambda self, key: None)
+        done = invoke(*args)
+    assert done.code == int(ExitCode.MODEL)
+    assert "engine sm_89 · failed" in done.err
+    after = load_manifest(folder)
+    assert list(after.of("mine", "engine")) == list(before.of("mine", "engine"))
+    assert {file.sha256 for file in after.files} == {file.sha256 for file in before.files}
+    for file in after.files:
+        assert read_vouched(folder, file)
+
+
+def test_all_names_can_be_read_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    done = invoke("export", "--list")
+    for row in json.loads(invoke("export", "--list", "--json").out):
+        assert row["model"] in done.out
