@@ -10,7 +10,7 @@ from edge.media.codecs import VideoSettings
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
 from edge.redact.watermark import Watermark
-from edge.release import Releaser
+from edge.release import Redactor, Releaser
 from edge.schedule import Cadence
 
 
@@ -27,9 +27,12 @@ def cadence(settings: Settings) -> Cadence:
 
 
 def releaser(settings: Settings, width: int, height: int, *, show_boxes: bool) -> Releaser:
-    """What carries out verdicts on pictures of this size."""
+    """What carries out verdicts on pictures of this size.
+
+    Raises ModelError where runtime.device is cuda and the GPU does not do what the CPU does.
+    """
     return Releaser(
-        CpuRedactor(_style(settings)),
+        _redactor(settings, width, height),
         overlay=Watermark(width, height) if settings.blur.watermark else None,
         show_boxes=show_boxes,
     )
@@ -46,6 +49,14 @@ def video_settings(settings: Settings) -> VideoSettings:
         keyframe_interval_s=encoder.keyframe_interval_s,
         threads=encoder.threads,
     )
+
+
+def _redactor(settings: Settings, width: int, height: int) -> Redactor:
+    if settings.runtime.device != "cuda":
+        return CpuRedactor(_style(settings))
+    from edge.redact.cuda_proof import open_redactor
+
+    return open_redactor(_style(settings), width, height)
 
 
 def _style(settings: Settings) -> RedactionStyle:

@@ -261,10 +261,11 @@ class Runtime(Section):
         le=256,
         description="Threads of one detector; 0 chooses by the cores at hand.",
     )
-    device: Literal["auto", "cpu"] = Field(
+    device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
         description="What detectors run on. auto: the fastest device that this version can use "
-        "here. cpu: never a GPU.",
+        "here. cpu: never a GPU. cuda: as auto, and regions are hidden on the GPU, too; nothing "
+        "starts where that does not give the CPU's pixels.",
     )
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from edge.config import Settings
 from edge.errors import ModelError
 from edge.fetch import Progress, ignore_progress
-from edge.lanes.embedding import FaceEmbedder, load_embedder
+from edge.inference.choice import engine_maker
+from edge.lanes.embedding import FaceEmbedder
 from edge.lanes.recogniser import Recogniser
 from edge.lanes.whitelist import Whitelist
 from edge.model_store import store_of
@@ -64,9 +65,16 @@ def load_embedding_model(
         )
     data = resolved.read_bytes()
     spec = resolved.entry.input if resolved.entry is not None else None
+    make_engine = engine_maker(
+        data,
+        resolved.name,
+        resolved.weights_sha256,
+        device=settings.runtime.device,
+        threads=settings.runtime.threads or 1,
+    )
 
     def build() -> FaceEmbedder:
-        return load_embedder(data, resolved.name, spec, threads=settings.runtime.threads or 1)
+        return FaceEmbedder(make_engine(), spec)
 
     spare = [build()]
 

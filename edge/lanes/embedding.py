@@ -109,7 +109,7 @@ def align(rgb: ByteArray, landmarks: FloatArray) -> ByteArray:
 
 
 class FaceEmbedder:
-    """Embeds aligned faces, one at a time. Keeps nothing of them; usable by several threads."""
+    """Embeds aligned faces, one at a time, by one thread. Keeps nothing of them."""
 
     def __init__(self, engine: Engine, spec: InputSpec | None = None) -> None:
         """spec: how the network is fed; None for ARCFACE_INPUT.
