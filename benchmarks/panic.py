@@ -10,6 +10,7 @@ button is pressed at random moments. `sink`: until the first masked picture was 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -72,6 +73,8 @@ def main() -> None:
 
             clip = film(folder / "film.mp4")
         _measure(clip, folder)
+    sys.stdout.flush()
+    os._exit(0)  # as the command does: libraries' threads may not outlive an orderly end
 
 
 def _measure(clip: Path, folder: Path) -> None:

@@ -103,7 +103,10 @@ class WebRtc:
                 about = {"do": "offer", "id": number, "stream": stream, "address": address}
                 await self._write(about, sdp.encode())
                 said = await waiting
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):  # it hangs; the next offer finds another one
+                async with self._starting:
+                    await self._end()
             raise WebRtcError(
                 "WebRTC does not work at the moment. Watch preview.mjpeg instead."
             ) from None

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import os
 import sys
 import time
 from contextvars import ContextVar
@@ -228,18 +229,22 @@ async def run() -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     studio = Studio()
-    while line := await reader.readline():
-        message = json.loads(line)
-        data = await reader.readexactly(int(message["size"]))
-        await studio.follow(message, data)
+    try:
+        while line := await reader.readline():
+            message = json.loads(line)
+            data = await reader.readexactly(int(message["size"]))
+            await studio.follow(message, data)
+    finally:
+        # The service has gone. Nothing is kept here, so nobody is said goodbye to: a connection
+        # that is half made, or an encoder's thread, could make that last for ever.
+        os._exit(0)
 
 
 def main() -> None:
     """Run as a program."""
     step_aside()
     cv2.setNumThreads(1)
-    with contextlib.suppress(asyncio.IncompleteReadError, BrokenPipeError):
-        asyncio.run(run())
+    asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.appliance.api_auth import FAILURES
+from edge.appliance.api_auth import FAILURES, FORGIVEN_S
 from tests.appliance.box import Answer, Box
 from tests.appliance.slow import Slow
 
@@ -79,7 +79,11 @@ def test_without_a_token_nothing_opens(box: Box) -> None:
     assert len(ROUTES) == N
     answers = [box.ask(method, path, token=False) for method, path in ROUTES]
     refused(answers, 401, 429)
-    assert answers[0].headers["www-authenticate"].startswith("Bearer")
+    told = next((answer for answer in answers if answer.status == 401), None)
+    if told is None:  # other tests have used up the attempts of this address
+        time.sleep(FORGIVEN_S + 0.5)
+        told = box.ask("GET", "/api/v1/status", token=False)
+    assert told.headers["www-authenticate"].startswith("Bearer")
     assert sum(answer.status == 429 for answer in answers) >= N - FAILURES - 5
     limited = next(answer for answer in answers if answer.status == 429)
     assert int(limited.headers["retry-after"]) >= 1

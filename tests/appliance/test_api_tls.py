@@ -85,3 +85,18 @@ def test_a_service_with_tls(tmp_path: Path, clip: Path, blind_model: Path) -> No
         assert b"200" not in plain
     files = box.state / "api-certificate.pem", box.state / "api-key.pem"
     assert context_of(files).minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_no_answer_waits_for_the_client_s_acknowledgement() -> None:
+    """asyncio switches Nagle's algorithm off only on sockets that say that they are TCP's."""
+    pytest.importorskip("uvicorn", reason="the API's packages are not installed: privaedge[api]")
+    from edge.appliance.api_server import _listen
+
+    for bind in ("127.0.0.1", "::1"):
+        try:
+            listening = _listen(Api(enabled=True, bind=bind, port=0))
+        except ConfigError:
+            assert bind == "::1", "there is no IPv6 here"
+            continue
+        with listening:
+            assert listening.proto == socket.IPPROTO_TCP

@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,33 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 
+PHOTO = SHARED / "media" / "people" / "obama.jpg"
 
-@contextmanager
-def chromium(*more: str) -> Iterator[Any]:
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    film = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    if PHOTO.exists():
+        before_camera(film)
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", *more],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-video-capture={film}",
+            ],
         )
         yield running
         running.close()
 
 
-def camera(path: Path) -> Path:
+def before_camera(path: Path) -> None:
     """A film of somebody who moves before a camera: one photograph, near and far and turned."""
-    photo = cv2.imread(str(shared_file("media/people/obama.jpg")))
+    photo = cv2.imread(str(PHOTO))
     assert photo is not None
     height, width = photo.shape[:2]
     random = np.random.default_rng(7)
@@ -51,44 +62,39 @@ def camera(path: Path) -> Path:
             if random.random() < 0.5:
                 one = cv2.flip(one, 1)
             out.write(cv2.imencode(".jpg", cv2.resize(one, (640, 480)))[1].tobytes())
-    return path
 
 
-def test_somebody_is_enrolled_with_the_camera_and_removed(box: Box, tmp_path: Path) -> None:
+def test_somebody_is_enrolled_with_the_camera_and_removed(browser: Any, box: Box) -> None:
     if not (SHARED / "models" / "face_embed_mobilefacenet.onnx").exists():
         pytest.skip("no face embedding model: shared/models/face_embed_mobilefacenet.onnx")
-    film = camera(tmp_path / "camera.mjpeg")
-    fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with chromium(*fake, f"--use-file-for-fake-video-capture={film}") as browser:
-        context = browser.new_context(viewport=PHONE, base_url=box.url)
-        context.add_init_script(BY_JPEG)
-        page = context.new_page()
-        page.set_default_timeout(TIMEOUT_MS)
-        try:
-            log_in(page, box)
-            page.click("#enrol summary")
-            page.fill("#person", "Ada")
-            page.click("#start-camera")
-            page.wait_for_selector("#shoot:not([hidden])")
-            give_up = time.monotonic() + 90
-            while page.is_disabled("#finish"):
-                assert time.monotonic() < give_up, page.inner_text("#shots")
-                before = page.locator("#shots li").count()
-                page.click("#shoot")
-                page.wait_for_selector(f"#shots li:nth-child({before + 1})")
-            shot(page, "enrolled")
-            page.click("#finish")
-            page.locator("#people li", has_text="Ada").wait_for()
-            assert [one["name"] for one in box.ask("GET", "/api/v1/faces").json["people"]] == [
-                "Ada"
-            ]
-            page.click("#people button")
-            page.click("#ask-yes")
-            page.locator("#people li", has_text="Ada").wait_for(state="detached")
-            assert box.ask("GET", "/api/v1/faces").json["people"] == []
-        finally:
-            box.ask("DELETE", "/api/v1/faces/Ada")
-            context.close()
+    shared_file("media/people/obama.jpg")
+    context = browser.new_context(viewport=PHONE, base_url=box.url)
+    context.add_init_script(BY_JPEG)
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    try:
+        log_in(page, box)
+        page.click("#enrol summary")
+        page.fill("#person", "Ada")
+        page.click("#start-camera")
+        page.wait_for_selector("#shoot:not([hidden])")
+        give_up = time.monotonic() + 90
+        while page.is_disabled("#finish"):
+            assert time.monotonic() < give_up, page.inner_text("#shots")
+            before = page.locator("#shots li").count()
+            page.click("#shoot")
+            page.wait_for_selector(f"#shots li:nth-child({before + 1})")
+        shot(page, "enrolled")
+        page.click("#finish")
+        page.locator("#people li", has_text="Ada").wait_for()
+        assert [one["name"] for one in box.ask("GET", "/api/v1/faces").json["people"]] == ["Ada"]
+        page.click("#people button")
+        page.click("#ask-yes")
+        page.locator("#people li", has_text="Ada").wait_for(state="detached")
+        assert box.ask("GET", "/api/v1/faces").json["people"] == []
+    finally:
+        box.ask("DELETE", "/api/v1/faces/Ada")
+        context.close()
 
 
 # --- somebody else's page in the browser of somebody who is logged in -----------------------------
@@ -156,7 +162,7 @@ class Elsewhere(http.server.BaseHTTPRequestHandler):
         del format, args
 
 
-def test_another_site_in_the_same_browser_gets_nowhere(box: Box) -> None:
+def test_another_site_in_the_same_browser_gets_nowhere(browser: Any, box: Box) -> None:
     """Another host, and the same host on another port, which SameSite cookies take for one site."""
     box.await_on_air()
 
@@ -172,20 +178,19 @@ def test_another_site_in_the_same_browser_gets_nowhere(box: Box) -> None:
     port = server.server_address[1]
     try:
         before = state()
-        with chromium() as browser:
-            context = browser.new_context(base_url=box.url)
-            context.add_init_script(BY_JPEG)
-            page = context.new_page()
-            log_in(page, box)
-            for host in ("localhost", "127.0.0.1"):
-                other = context.new_page()
-                other.goto(f"http://{host}:{port}/")
-                got = other.evaluate(ATTACK, box.url)
-                assert set(got) <= {"refused", 0}, got  # 0: opaque, nothing can be read from it
-                other.wait_for_timeout(300)
-                other.close()
-            assert page.evaluate("fetch('/api/v1/session').then((answer) => answer.status)") == 200
-            context.close()
+        context = browser.new_context(base_url=box.url)
+        context.add_init_script(BY_JPEG)
+        page = context.new_page()
+        log_in(page, box)
+        for host in ("localhost", "127.0.0.1"):
+            other = context.new_page()
+            other.goto(f"http://{host}:{port}/")
+            got = other.evaluate(ATTACK, box.url)
+            assert set(got) <= {"refused", 0}, got  # 0: opaque, nothing can be read from it
+            other.wait_for_timeout(300)
+            other.close()
+        assert page.evaluate("fetch('/api/v1/session').then((answer) => answer.status)") == 200
+        context.close()
         assert state() == before
     finally:
         server.shutdown()

@@ -208,7 +208,6 @@ def test_other_settings_come_into_force_without_a_gap(
         service.write(f"streams:\n{after}")
         service.process.send_signal(signal.SIGHUP)
         service.wait_for("adjusted=yard", 10)
-        time.sleep(2.0)
         await_pictures(viewer, 60, after=changed)
         assert longest_gap(viewer, changed) < 1.5
         assert service.end() < DRAIN_S

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,7 @@ def test_nobody_sends_us_anything(sdp: str) -> None:
 
 def test_only_who_may_watches(box: Box) -> None:
     body = {"sdp": LISTENING}
-    assert box.ask("POST", OFFER, body, token=False).status == 401
+    assert box.ask("POST", OFFER, body, token=False).status in (401, 429)
     session, csrf = box.login()
     by_page = {"Cookie": session}
     assert box.ask("POST", OFFER, body, by_page, token=False).status == 403
@@ -198,6 +201,26 @@ def children(process: int) -> dict[int, str]:
         for child in (task / "children").read_text().split():
             found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
     return found
+
+
+def test_it_ends_with_its_service() -> None:
+    pytest.importorskip("aiortc", reason="aiortc is not installed: privaedge[api]")
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge.appliance.webrtc_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        offer = LISTENING.replace("VP8/90000", "VP8/90000\r\na=mid:0\r\na=setup:actpass")
+        about = {"do": "offer", "id": 1, "stream": "front", "address": "127.0.0.1"}
+        line = json.dumps({**about, "size": len(offer)})
+        process.stdin.write(f"{line}\n{offer}".encode())
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdin.write(b'{"do": "picture", "stream": "front", "size": 99}\nhalf')
+        process.stdin.close()
+        assert process.wait(20) == 0
 
 
 def test_a_process_that_dies_takes_nothing_with_it(box: Box) -> None:

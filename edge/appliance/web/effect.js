@@ -8,6 +8,10 @@ const KEYS = { type: "blur.type", cells: "blur.cells", pad: "blur.pad" };
 let stream = null;
 let revision = -1;
 let started = false;
+let turn = Promise.resolve();
+
+// One change after the other: the box refuses one that comes while another is being taken.
+const inTurn = (control, action) => (turn = turn.then(() => act(control, action)));
 
 export async function showEffect(status, name) {
   if (name === null || (name === stream && status.revision === revision)) return;
@@ -39,7 +43,7 @@ export function startEffect() {
     const { name, value } = event.target;
     if (!(name in KEYS)) return;
     const wanted = name === "type" ? value : Number(value);
-    act(null, async () => {
+    inTurn(null, async () => {
       try {
         await patch("/api/v1/config", { streams: { [stream]: { [KEYS[name]]: wanted } } });
       } finally {
@@ -48,7 +52,7 @@ export function startEffect() {
     });
   });
   $("undo").addEventListener("click", () =>
-    act($("undo"), async () => {
+    inTurn($("undo"), async () => {
       await post("/api/v1/config/undo", { reason: null });
       revision = -1;
     }),
