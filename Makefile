@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: help demo test test-live test-slow test-export lint format bench schema deb clean
+.PHONY: help demo test test-live test-slow test-export test-export-slow lint format bench schema deb clean
 
 help:
 	@echo "make demo    set up, make a clip, hide its faces, show before and after"
 	@echo "make test    set up and run the tests"
 	@echo "make test-live  the tests against real servers (.ci/packages.sh installs those)"
 	@echo "make test-export  models to engines, in an environment of its own (PyTorch: 1 GB)"
+	@echo "make test-export-slow  the same with YOLO, docTR, DeBERTa and Whisper, half an hour"
 	@echo "make lint    ruff (lint, format) and mypy"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"
@@ -39,6 +40,9 @@ test-slow: $(STAMP)
 
 test-export:
 	@PYTHON=$(PYTHON) .ci/export.sh
+
+test-export-slow:
+	@PYTHON=$(PYTHON) .ci/export.sh slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
