@@ -272,13 +272,13 @@ def street(texts: list[str], width: int) -> tuple[RgbPicture, np.ndarray]:
     return RgbPicture(np.ascontiguousarray(picture.transpose(2, 0, 1))), np.array(boxes, np.float32)
 
 
-@pytest.mark.parametrize("width", [120, 200])
+@pytest.mark.parametrize("width", [60, 120])
 def test_plates_are_found_that_the_training_did_not_draw(width, network):
     """OpenCV's strokes are none of the fonts that it learnt from."""
     picture, boxes = street(["KV 4821", "AB12 CDE", "7TRN 305"], width)
     seen = network.infer(0, picture)[1]
     check_sound(seen, WEAKEST)
-    assert seen.scores.max() >= DEFAULT_CONF
+    assert seen.scores.max() >= 0.8  # these have neither edge nor light
     # Boxes grow by 15 % on each side: one that fits overlaps its plate by 0.59.
     overlap = iou_matrix(boxes, seen.boxes).max(axis=1, initial=0)
     assert (overlap > 0.35).all(), overlap

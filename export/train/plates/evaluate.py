@@ -40,7 +40,7 @@ HIDDEN_SHARE: Final = 0.8
 WEAKEST: Final = 0.1
 LEARNT_CONF: Final = 0.4
 """Threshold while training goes on: scores are calibrated only when weights are published."""
-THRESHOLDS: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GROWTHS: Final = (0.0, 0.05, 0.1, 0.15, 0.2)
 BANDS: Final = ((0, 16), (16, 32), (32, 64), (64, 128), (128, 400))
 """Pixels of a plate's width at the network's input."""
