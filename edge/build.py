@@ -9,6 +9,7 @@ from edge.config import Settings
 from edge.media.codecs import VideoSettings
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import Effect, RedactionStyle, Shape
+from edge.redact.failover import FailoverRedactor
 from edge.redact.watermark import Watermark
 from edge.release import Redactor, Releaser
 from edge.schedule import Cadence
@@ -31,10 +32,12 @@ def releaser(settings: Settings, width: int, height: int, *, show_boxes: bool) -
 
     Raises ModelError where runtime.device is cuda and the GPU does not do what the CPU does.
     """
+    redactor = _redactor(settings, width, height)
     return Releaser(
-        _redactor(settings, width, height),
+        redactor,
         overlay=Watermark(width, height) if settings.blur.watermark else None,
         show_boxes=show_boxes,
+        troubles=redactor.take_troubles if isinstance(redactor, FailoverRedactor) else None,
     )
 
 
@@ -54,9 +57,11 @@ def video_settings(settings: Settings) -> VideoSettings:
 def _redactor(settings: Settings, width: int, height: int) -> Redactor:
     if settings.runtime.device != "cuda":
         return CpuRedactor(_style(settings))
-    from edge.redact.cuda_proof import open_redactor
+    from edge.redact.cuda_proof import open_redactor, reopen_redactor
 
-    return open_redactor(_style(settings), width, height)
+    style = _style(settings)
+    gpu = open_redactor(style, width, height)
+    return FailoverRedactor(style, gpu, lambda: reopen_redactor(style, width, height))
 
 
 def _style(settings: Settings) -> RedactionStyle:

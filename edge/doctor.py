@@ -17,6 +17,7 @@ from typing import Final
 from edge import __version__
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
+from edge.doctor_gpu import redaction_use
 from edge.doctor_lanes import LaneDoctor
 from edge.doctor_report import (
     Engines,
@@ -98,6 +99,7 @@ def collect(
         engines=engines,
         profiles=tuple(uses),
         live_encoder=_live_encoder(media),
+        redaction=_tilde(redaction_use(machine)),
         problems=tuple(
             dict.fromkeys(Problem(p.serious, _tilde(p.text)) for p in _worst_first(problems))
         ),

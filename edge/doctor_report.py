@@ -108,6 +108,8 @@ class Report:
     profiles: tuple[ProfileUse, ...]
     live_encoder: str
     """What video.encoder.codec "auto" would take for a live output, and why."""
+    redaction: str
+    """What hides regions here, and whether the GPU could."""
     problems: tuple[Problem, ...]
 
     @property
@@ -186,6 +188,7 @@ def _machine_facts(report: Report) -> list[tuple[str, str]]:
             f"{inference.onnxruntime or 'missing'} ({', '.join(inference.providers)})",
         ),
         ("TensorRT", inference.tensorrt or "none"),
+        ("Redaction", report.redaction),
         ("Engines", f"{len(report.engines.files)} in {report.engines.folder}"),
         ("Optional", _optional(report.packages)),
         ("Model folders", ", ".join(report.model_folders) or "none yet"),

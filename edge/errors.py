@@ -62,6 +62,10 @@ class InferenceError(PrivaedgeError):
     exit_code = ExitCode.MODEL
 
 
+class DeviceError(InferenceError):
+    """A call of the GPU's driver failed: memory is short, the device is lost, a launch failed."""
+
+
 class AuditError(PrivaedgeError):
     """The record of what was done cannot be read or written, or is not what was written."""
 

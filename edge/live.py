@@ -31,7 +31,7 @@ from edge.redact.audio import mute
 from edge.release import Releaser
 from edge.schedule import Cadence
 from edge.sound import SoundBlock
-from edge.stats import Stats
+from edge.stats import REDACTION, Stats
 
 _LINE_SLACK = 1.5
 """Frames that the delay line holds beyond its length at the announced rate: sources burst."""
@@ -252,12 +252,14 @@ class LivePipeline:
             boxes, tracks = self._crew.with_mouths(frame.frame_id, boxes, tracks)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
+        for trouble in cleared.troubles:
+            self._take_event(LaneEvent(REDACTION, frame.pts, frame.pts, trouble))
         with stats.timed("encode"):
             self._sink.write_frame(cleared.picture, frame.pts)
         if self._outgoing is not None:
             self._outgoing(cleared.picture, frame.pts)
         if cleared.masked:
-            stats.count_masked(frame.pts, judgement.lanes or ("redaction",))
+            stats.count_masked(frame.pts, judgement.lanes or (REDACTION,))
         stats.frames_out += 1
         stats.regions += cleared.regions
         stats.frames_with_regions += bool(cleared.regions)

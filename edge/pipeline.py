@@ -40,7 +40,7 @@ from edge.release import Cleared, Releaser
 from edge.schedule import Cadence
 from edge.sound import Samples, SoundBlock
 from edge.sound_gate import ClearedSound
-from edge.stats import StageTime, Stats
+from edge.stats import REDACTION, StageTime, Stats
 
 _log = logging.getLogger(__name__)
 
@@ -317,6 +317,8 @@ class Pipeline:
             self._on_look(frame, boxes, tracks)
         with stats.timed("redact"):
             cleared = self._releaser.clear(frame, judgement, boxes, tracks)
+        for trouble in cleared.troubles:
+            self._take_event(LaneEvent(REDACTION, frame.pts, frame.pts, trouble))
         with stats.timed("encode"):
             for item in released.sound:
                 self._sink.write_sound(item)
@@ -334,7 +336,7 @@ class Pipeline:
         if cleared.masked:
             if cleared.broken:
                 stats.note("redaction: it failed in a frame")
-            stats.count_masked(frame.pts, judgement.lanes or ("redaction",))
+            stats.count_masked(frame.pts, judgement.lanes or (REDACTION,))
         stats.frames_out += 1
         stats.regions += cleared.regions
         stats.frames_with_regions += bool(cleared.regions)

@@ -28,7 +28,6 @@ OPTIONAL_PACKAGES: Final = {
     "onnxruntime-gpu": "ONNX models on the GPU",
     "tensorrt": "TensorRT engines",
     "tensorrt-rtx": "TensorRT engines for RTX cards",
-    "pycuda": "redaction on the GPU",
     "faster-whisper": "speech to text",
 }
 

@@ -8,7 +8,7 @@ cleared picture and the error goes up.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,8 @@ class Cleared:
     """A picture that may leave the box.
 
     regions: how many were hidden. masked: the whole picture was. broken: it was because hiding
-    its regions failed, not because a lane was late or blind.
+    its regions failed, not because a lane was late or blind. troubles: a line for each failure of
+    the redactor's device since the frame before.
     """
 
     picture: Picture
@@ -53,14 +54,22 @@ class Cleared:
     regions: int = 0
     masked: bool = False
     broken: bool = False
+    troubles: tuple[str, ...] = ()
 
 
 class Releaser:
     """Carries out verdicts."""
 
     def __init__(
-        self, redactor: Redactor, *, overlay: Overlay | None = None, show_boxes: bool = False
+        self,
+        redactor: Redactor,
+        *,
+        overlay: Overlay | None = None,
+        show_boxes: bool = False,
+        troubles: Callable[[], Sequence[str]] | None = None,
     ) -> None:
+        """troubles: returns what went wrong with the redactor's device since the last call."""
+        self._troubles = troubles
         self._redactor = redactor
         self._overlay = overlay
         self._show_boxes = show_boxes
@@ -87,7 +96,8 @@ class Releaser:
         if self._overlay is not None:
             self._overlay.apply(frame.picture.edit())
         regions = 0 if masked else len(boxes)
-        return Cleared(frame.picture, frame.ticks, regions, masked, broken)
+        troubles = tuple(self._troubles()) if self._troubles is not None else ()
+        return Cleared(frame.picture, frame.ticks, regions, masked, broken, troubles)
 
 
 def draw_boxes(luma: np.ndarray, boxes: FloatArray, tracks: Sequence[int]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+REDACTION = "redaction"
+"""Under this name failures of the GPU that hides are counted, and frames masked for them."""
 RECOGNISER = "recogniser"
 """Under this name its failures are counted: nothing is blind for them, but nobody is shown."""
 MAX_STRETCHES = 1000

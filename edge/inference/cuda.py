@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import InferenceError, ModelError
+from edge.errors import DeviceError, ModelError
 
 _NON_BLOCKING: Final = 1
 """CU_STREAM_NON_BLOCKING: does not wait for what others queue on the default stream."""
@@ -62,17 +64,22 @@ class Cuda:
                 f"no NVIDIA GPU answers (CUDA error {failed}). Install its driver, or set "
                 "runtime.device to cpu."
             )
+        # Others may hold the primary context as well; with the last of them it is destroyed, and
+        # what a failed kernel has left of it. Streams come and go for months: modules go with it.
+        release = weakref.finalize(self, _release, self._api, self._context, device, self._modules)
+        release.atexit = False
         self.integrated = bool(integrated.value)
         self.target = f"sm_{major.value}{minor.value}"
 
     def enter(self) -> None:
-        """Make the GPU this thread's. Raises InferenceError."""
+        """Make the GPU this thread's. Raises DeviceError."""
         self.call("cuCtxSetCurrent", self._context)
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call one function of the driver. Raises InferenceError with its number."""
+        """Call one function of the driver. Raises DeviceError, an InferenceError, with its
+        number."""
         if code := getattr(self._api, name)(*arguments):
-            raise InferenceError(f"CUDA's {name} failed with error {code}")
+            raise DeviceError(f"CUDA's {name} failed with error {code}")
 
     def stream(self) -> int:
         """Return the handle of a new stream."""
@@ -187,6 +194,20 @@ class Cuda:
         self.call("cuLaunchKernel", ctypes.c_void_p(kernel), *map(ctypes.c_uint, grid),
                   *map(ctypes.c_uint, block), ctypes.c_uint(0), ctypes.c_void_p(stream), addresses,
                   None)  # fmt: skip
+
+
+def _release(
+    api: ctypes.CDLL,
+    context: ctypes.c_void_p,
+    device: ctypes.c_int,
+    modules: dict[bytes, ctypes.c_void_p],
+) -> None:
+    """Let go of the primary context. What fails on a lost device is lost with it."""
+    with suppress(AttributeError):
+        api.cuCtxSetCurrent(context)
+        for module in modules.values():
+            api.cuModuleUnload(module)
+        api.cuDevicePrimaryCtxRelease_v2(device)
 
 
 class Buffer:

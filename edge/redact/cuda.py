@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.errors import InferenceError
+from edge.errors import DeviceError, InferenceError
 from edge.frame import ByteArray, Planes
 from edge.inference.cuda import Cuda
 from edge.inference.picture import DevicePicture
@@ -290,14 +291,18 @@ class _Staged:
 def _give_back(
     cuda: Cuda, stream: int, events: Sequence[int], pools: Sequence[Pool | None]
 ) -> None:
-    cuda.enter()
-    cuda.wait(stream)
+    def quietly(give_back: Callable[..., None], *arguments: int) -> None:
+        with suppress(DeviceError):  # of a lost device nothing can be given back
+            give_back(*arguments)
+
+    quietly(cuda.enter)
+    quietly(cuda.wait, stream)
     for pool in pools:
         if pool is not None:
-            pool.close()
+            quietly(pool.close)
     for event in events:
-        cuda.drop_event(event)
-    cuda.drop_stream(stream)
+        quietly(cuda.drop_event, event)
+    quietly(cuda.drop_stream, stream)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -60,6 +60,13 @@ def open_redactor(
     return redactor
 
 
+def reopen_redactor(style: RedactionStyle, width: int, height: int) -> CudaRedactor:
+    """As open_redactor, for one that has failed: with the kernels loaded anew, and in a new context
+    where nobody else in this process holds the old one. Raises as open_redactor."""
+    _first_gpu.cache_clear()
+    return open_redactor(style, width, height)
+
+
 @cache
 def _first_gpu() -> Cuda:
     """One for the whole process: kernels are loaded once."""

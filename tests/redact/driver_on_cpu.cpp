@@ -48,8 +48,10 @@ std::mutex mutex;
 std::map<char *, size_t> memory;
 int integrated = 0, allocations = 0, launches = 0;
 long long memory_left = -1;
+int holders = 0, lost = 0, sound_launches = -1, bad_launches = 0;
 
 int allocate(char **out, size_t size) {
+    if (lost) return lost;
     if (memory_left >= 0 && (long long)size > memory_left) return OUT_OF_MEMORY;
     if (memory_left >= 0) memory_left -= size;
     // By itself on the heap: the address sanitiser watches its ends. Never zero by luck.
@@ -114,13 +116,24 @@ extern "C" {
 void pretend_integrated(int value) { integrated = value; }
 void run_descending(int value) { fibres::descending = value; }
 void limit_memory(long long bytes) { memory_left = bytes; }
+void fail_launches(int after, int count) { sound_launches = after, bad_launches = count; }
+void lose_device() { lost = LAUNCH_FAILED; }
+int count_holders() { return holders; }
 int count_allocations() { return allocations; }
 int count_launches() { return launches; }
 int count_live() { return (int)memory.size(); }
 
 int cuInit(unsigned) { return OK; }
 int cuDeviceGet(int *device, int) { return *device = 0, OK; }
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &mutex, OK; }
+int cuDevicePrimaryCtxRetain(void **context, int) { return holders++, *context = &mutex, OK; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+    if (--holders == 0) {  // the context goes, with all that was allocated in it
+        lost = OK;
+        for (auto &[address, size] : memory) delete[] address;
+        memory.clear();
+    }
+    return OK;
+}
 int cuCtxSetCurrent(void *) { return OK; }
 int cuDeviceGetAttribute(int *value, int attribute, int) {
     *value = attribute == 18 ? integrated : attribute == 75 ? 8 : attribute == 76 ? 9 : 0;
@@ -128,10 +141,10 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
 }
 
 int cuMemAlloc_v2(uint64_t *out, size_t size) { return allocate((char **)out, size); }
-int cuMemFree_v2(uint64_t address) { return release((void *)address); }
+int cuMemFree_v2(uint64_t address) { return lost ? lost : release((void *)address); }
 int cuMemAllocHost_v2(void **out, size_t size) { return allocate((char **)out, size); }
 int cuMemHostAlloc(void **out, size_t size, unsigned) { return allocate((char **)out, size); }
-int cuMemFreeHost(void *address) { return release(address); }
+int cuMemFreeHost(void *address) { return lost ? lost : release(address); }
 int cuMemHostGetDevicePointer_v2(uint64_t *out, void *host, unsigned) {
     return *out = (uint64_t)host, inside(host, 1) ? OK : ILLEGAL_ADDRESS;
 }
@@ -153,7 +166,7 @@ int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *) {
 }
 
 int cuStreamCreate(void **out, unsigned) { return *out = malloc(1), OK; }
-int cuStreamSynchronize(void *) { return OK; }
+int cuStreamSynchronize(void *) { return lost; }
 int cuStreamDestroy_v2(void *stream) { return free(stream), OK; }
 int cuStreamWaitEvent(void *, void *, unsigned) { return OK; }
 
@@ -179,6 +192,13 @@ int cuModuleGetFunction(void **out, void *, const char *name) {
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                    unsigned bz, unsigned, void *, void **parameters, void **) {
     std::lock_guard<std::mutex> guard(mutex);
+    if (lost) return lost;
+    if (sound_launches > 0) {
+        sound_launches--;
+    } else if (sound_launches == 0 && bad_launches) {
+        bad_launches -= bad_launches > 0;
+        return LAUNCH_FAILED;
+    }
     if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024 || gy > 65535 || gz > 65535)
         return 1;  // CUDA_ERROR_INVALID_VALUE
     gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};

@@ -1,0 +1,115 @@
+"""A GPU's redactor that is rebuilt when the GPU fails, and given up for the CPU's when it goes on
+failing.
+
+A frame on which the GPU fails is masked whole: part of it may be hidden, part not. So between the
+first failure and the CPU's first frame nothing leaves that was not hidden.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from numpy.typing import ArrayLike
+
+from edge.errors import DeviceError, InferenceError
+from edge.frame import Planes
+from edge.redact.cpu import CpuRedactor
+from edge.redact.effects import RedactionStyle
+
+MAX_FAILURES: Final = 3
+"""In a row, before the CPU takes over: as many as a lane may have."""
+_log = logging.getLogger(__name__)
+
+
+class GpuRedactor(Protocol):
+    """What CudaRedactor does here. All may raise; what raises has changed nothing."""
+
+    def redact(self, planes: Planes, boxes: ArrayLike) -> None:
+        """Hide the boxes."""
+
+    def mask_by_gpu(self, planes: Planes) -> None:
+        """Pixelate the whole picture."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class FailoverRedactor:
+    """Hides regions on the GPU, on the CPU once the GPU has failed for good. Not thread-safe.
+
+    failures: of the GPU, in all. on_cpu: the CPU has taken over, until the stream ends.
+    """
+
+    def __init__(
+        self, style: RedactionStyle, gpu: GpuRedactor, rebuild: Callable[[], GpuRedactor]
+    ) -> None:
+        """gpu: proven. rebuild: makes one like it from scratch, proven, or raises."""
+        self._cpu = CpuRedactor(style)
+        self._gpu: GpuRedactor | None = gpu
+        self._rebuild = rebuild
+        self._row = 0
+        self._troubles: list[str] = []
+        self.failures = 0
+        self.on_cpu = False
+
+    def redact(self, planes: Planes, boxes: ArrayLike) -> None:
+        """Hide the boxes, as CpuRedactor.redact.
+
+        Raises what the GPU or the attempt to rebuild it raised, and ValueError for boxes or planes
+        that make no sense: the caller then masks the whole picture.
+        """
+        if self.on_cpu:
+            self._cpu.redact(planes, boxes)
+            return
+        try:
+            if self._gpu is None:
+                self._gpu = self._rebuild()
+            self._gpu.redact(planes, boxes)
+        except Exception as error:
+            self._judge(error)
+            raise
+        self._row = 0
+
+    def mask_whole(self, planes: Planes) -> None:
+        """Pixelate the whole picture: on the CPU where the GPU does not."""
+        if self._gpu is not None:
+            try:
+                self._gpu.mask_by_gpu(planes)
+            except Exception as error:  # noqa: BLE001 - a picture that must be masked is
+                self._judge(error)
+            else:
+                return
+        self._cpu.mask_whole(planes)
+
+    def take_troubles(self) -> list[str]:
+        """Return what went wrong since the last call: a line for each failure."""
+        troubles, self._troubles = self._troubles, []
+        return troubles
+
+    def _judge(self, error: Exception) -> None:
+        """Count what was the GPU's fault, and drop a redactor that cannot be trusted any more."""
+        if self._gpu is not None and not _is_fault(error):
+            return
+        self.failures += 1
+        self._row += 1
+        old, self._gpu = self._gpu, None
+        self.on_cpu = self._row >= MAX_FAILURES
+        cause = str(error).split("\n", 1)[0].rstrip(".")
+        if self.on_cpu:
+            trouble = f"the GPU failed {self._row} times in a row, the CPU hides from now on"
+        else:
+            trouble = "the GPU failed, a frame was masked, it is set up again"
+        self._troubles.append(trouble)
+        _log.warning("%s: %s", trouble, cause)
+        if old is not None:
+            try:
+                old.close()
+            except Exception:  # noqa: BLE001 - it has failed already, and is gone
+                _log.debug("a redactor could not be closed", exc_info=True)
+
+
+def _is_fault(error: Exception) -> bool:
+    """Whether the GPU is to blame, not a picture with more regions than its tables hold."""
+    return isinstance(error, DeviceError) or not isinstance(error, (InferenceError, ValueError))
