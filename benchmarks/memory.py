@@ -141,7 +141,7 @@ def _measure(
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise BenchmarkError(f"a process failed: {last}. Run it with {_CHILD} to see more.")
+        raise BenchmarkError(f"a process failed: {last} Run it with {_CHILD} to see more.")
     figures: dict[str, Any] = json.loads(done.stdout)
     return {"delay_s": delay_s, "storage": storage, **figures}
 
@@ -168,7 +168,8 @@ def _film(path: Path) -> Path:
 
 def _one(options: argparse.Namespace) -> dict[str, Any]:
     """Run the pipeline until its line was full for long enough; return the figures."""
-    settings = load_config(options.profile, None, options.set)
+    # The film has no sound; with lanes for it the shortest delay would be refused.
+    settings = load_config(options.profile, None, ["audio.enabled=false", *options.set])
     prepare_process()
     models = load_lane_models(settings)
     reader = _Reader(options.film, settings.delay.storage == "packets", options.speed)
