@@ -63,7 +63,8 @@ def load_average(path: Path) -> PlateNet:
     """Return the averaged network of a checkpoint, ready to look. Raises ModelError."""
     network, average = PlateNet(), PlateNet()
     load(path, network, average, None)
-    return average.eval()
+    average.eval()
+    return average
 
 
 def _below(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
