@@ -336,6 +336,8 @@ def test_a_lane_that_is_switched_off_ends_with_the_frame_before(clip: Path) -> N
     script = Script()
 
     def meanwhile(pipeline: LivePipeline) -> None:
+        while not pipeline.stats.connections:
+            time.sleep(0.01)
         time.sleep(1.2)
         pipeline.change([], Cadence(8, 15, 0.2))
 
