@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from edge.detection import Detections, FloatArray, iou_matrix
 from edge.errors import InferenceError
+from edge.frame import Picture
 from edge.inference.engine import Tensors
 from edge.media.picture import HostPicture
 from export.family import Axis, Part, Port, Sample, Tally
 from export.material import ByteArray, Material
+from export.onnx_source import PublishedPart
 
 LONG_SIDE = 960
 """What the balanced profile looks at, in pixels."""
@@ -86,6 +88,25 @@ class DetectorPart(Part):
             return Tally(0, len(sample.truth))
         boxes = found.keep(found.scores >= self.conf).boxes
         return Tally(int((_covered(sample.truth, boxes) >= _COVERED).sum()), len(sample.truth))
+
+
+class PictureBuffer(Protocol):
+    """Scales pictures into a network's input, as the runtime's detectors do."""
+
+    def load(self, image: Picture) -> tuple[NDArray[Any], Any]:
+        """Return the input, valid until the next call, and how the picture was fitted in."""
+
+
+class PublishedDetector(PublishedPart, DetectorPart):
+    """A detector that is ONNX already and has one picture in."""
+
+    _input: str
+    _buffer: PictureBuffer
+
+    def load(self, picture: HostPicture) -> tuple[Mapping[str, NDArray[Any]], Any]:
+        """Feed a picture as the runtime does."""
+        tensor, place = self._buffer.load(picture)
+        return {self._input: tensor}, place
 
 
 def _unmatched(some: Detections, others: Detections, conf: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.inference.engine import Tensors
 from edge.inference.onnx import OnnxEngine
-from export.family import Source
+from export.family import Family, Part, Source
 
 
 class OnnxOriginal:
@@ -83,6 +84,35 @@ def value_names(data: bytes, name: str) -> tuple[set[str], set[str]]:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name for value in graph.input} - constants
     return inputs, {value.name for value in graph.output}
+
+
+class PublishedPart(Part):
+    """A part whose graph is the published file: that is what it is compared with."""
+
+    _original: OnnxOriginal
+
+    def to_onnx(self, out: Path) -> None:
+        """Write the published graph, with free sides where those had to be given to it."""
+        out.write_bytes(self._original.data)
+
+    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Run the published file in ONNX Runtime."""
+        return self._original.run(feeds)
+
+
+class PublishedFamily(Family):
+    """Files that are ONNX already."""
+
+    def can_load(self, source: Source) -> bool:
+        """Tell by the names of inputs and outputs, and what they say."""
+        if not looks_like_onnx(source.path):
+            return False
+        data = read(source)
+        return self.knows(source.name, data, *value_names(data, source.name))
+
+    @abstractmethod
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
+        """Say whether an ONNX file with these inputs and outputs is of this family."""
 
 
 class Recorder:

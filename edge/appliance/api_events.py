@@ -104,9 +104,9 @@ def events_router(broadcaster: Broadcaster) -> APIRouter:
         with broadcaster.reader() as queue:
             listener = asyncio.create_task(_until_gone(socket))
             try:
-                await _follow(socket, queue, listener)
-            except (WebSocketDisconnect, RuntimeError):
-                pass  # it went while it was told something
+                # It may go while it is told something.
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                    await _follow(socket, queue, listener)
             finally:
                 listener.cancel()
 

@@ -9,6 +9,7 @@ default stand in FILE.vocab.txt beside it.
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -173,8 +174,9 @@ class _Doctr(Family):
             )
         return (self._part(_build(source, architecture), architecture),)
 
+    @abstractmethod
     def _part(self, model: Any, architecture: str) -> Part:
-        raise NotImplementedError
+        """Return what a model of an architecture consists of."""
 
 
 def _random_variants(family: str, architectures: tuple[str, ...]) -> tuple[Source, ...]:

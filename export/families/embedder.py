@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +10,11 @@ from numpy.typing import NDArray
 
 from edge.catalogue import InputSpec, load_catalogue
 from edge.inference.engine import Tensors
+from edge.inference.onnx import OnnxEngine
 from edge.lanes.embedding import ALIGNED_PX, FaceEmbedder
-from export.family import Family, Part, Port, Sample, Source, Tally
+from export.family import Part, Port, Sample, Source, Tally
 from export.material import ByteArray, Material
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.onnx_source import OnnxOriginal, PublishedFamily, PublishedPart, Recorder
 
 _SAME = 0.995
 """Cosine from which two directions are one: what different people's faces are apart is .5 and
@@ -23,7 +22,7 @@ more, and what a profile's thresholds differ by is .01."""
 _PER_PICTURE = 4
 
 
-class EmbedderPart(Part):
+class EmbedderPart(PublishedPart):
     """One aligned face of 112 × 112 px at a time."""
 
     name = ""
@@ -38,10 +37,6 @@ class EmbedderPart(Part):
         self.inputs = (Port(self._input, (1, 3, ALIGNED_PX, ALIGNED_PX)),)
         self._spec = spec
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
     def samples(self, material: Material, count: int) -> list[Sample]:
         """Return squares of photographs, most of them faces, as the runtime feeds them."""
         recorder = Recorder(self._original.engine)
@@ -53,10 +48,6 @@ class EmbedderPart(Part):
                 if len(recorder.fed) == count:
                     return [Sample(fed) for fed in recorder.fed]
         return [Sample(fed) for fed in recorder.fed]
-
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
         """Count faces whose direction stays the same."""
@@ -81,21 +72,16 @@ def _squares(rgb: ByteArray, boxes: NDArray[np.float32] | None) -> list[ByteArra
     return found
 
 
-class EmbedderFamily(Family):
+class EmbedderFamily(PublishedFamily):
     """Files that take one picture of 112 × 112 px and give one vector."""
 
     name = "mobilefacenet"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the sizes of input and output."""
-        if not looks_like_onnx(source.path):
-            return False
-        data = read(source)
-        inputs, outputs = value_names(data, source.name)
         if len(inputs) != 1 or len(outputs) != 1:
             return False
-        original = OnnxOriginal(source, data).engine
-        return original.input_specs[0].shape[2:] == (ALIGNED_PX, ALIGNED_PX)
+        return OnnxEngine(data, name).input_specs[0].shape[2:] == (ALIGNED_PX, ALIGNED_PX)
 
     def open(self, source: Source) -> tuple[Part, ...]:
         """Load a file; one that is catalogued is fed as the catalogue says. Raises ModelError."""

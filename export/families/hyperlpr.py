@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
-
 from edge.detection import Detections
 from edge.inference.engine import Tensors
 from edge.lanes import hyperlpr
 from edge.lanes.letterbox import Framing, LetterboxBuffer, Placement
-from edge.media.picture import HostPicture
 from edge.track import TrackerSettings
-from export.detection import DetectorPart, picture_port
-from export.family import Family, Part, Source
-from export.onnx_source import OnnxOriginal, looks_like_onnx, read, value_names
+from export.detection import PublishedDetector, picture_port
+from export.family import Part, Source
+from export.onnx_source import OnnxOriginal, PublishedFamily
 
 _INPUT = "input"
 _LONG_SIDE = 640
@@ -27,7 +20,7 @@ _FRAMING = Framing(
 )  # fmt: skip
 
 
-class HyperLprPart(DetectorPart):
+class HyperLprPart(PublishedDetector):
     """Anchors with four corners at strides 8, 16 and 32; the first of the runtime's two looks."""
 
     name = ""
@@ -40,36 +33,21 @@ class HyperLprPart(DetectorPart):
     def __init__(self, source: Source) -> None:
         """Load the file. Raises ModelError."""
         self._original = OnnxOriginal(source)
+        self._input = _INPUT
         self._buffer = LetterboxBuffer(_FRAMING, order=(2, 1, 0))
-
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
-    def load(self, picture: HostPicture) -> tuple[Mapping[str, NDArray[Any]], Placement]:
-        """Feed a picture as the runtime does."""
-        tensor, place = self._buffer.load(picture)
-        return {_INPUT: tensor}, place
 
     def read(self, outputs: Tensors, context: Placement) -> Detections:
         """Return the plates. Raises InferenceError."""
         return hyperlpr.decode(outputs, context, self.weakest)
 
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
-
-class HyperLprFamily(Family):
+class HyperLprFamily(PublishedFamily):
     """Files with its three maps."""
 
     name = "hyperlpr"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the names of the outputs."""
-        if not looks_like_onnx(source.path):
-            return False
-        _, outputs = value_names(read(source), source.name)
         return outputs == {"p8", "p16", "p32"}
 
     def open(self, source: Source) -> tuple[Part, ...]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edge.inference.engine import Tensors
 from edge.pii.classifier import MAX_BATCH, TextClassifier
-from export.family import Axis, Family, Part, Port, Sample, Source, Tally
+from export.family import Axis, Part, Port, Sample, Source, Tally
 from export.material import Material
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.onnx_source import OnnxOriginal, PublishedFamily, PublishedPart, Recorder
 
 _THRESHOLDS = (0.5, 0.2)
 """Of the balanced and the high_privacy profile."""
@@ -25,7 +23,7 @@ _LONGEST = 1024
 """n-grams of the longest line that edge/pii/ngrams.py reads, and more."""
 
 
-class LinesPart(Part):
+class LinesPart(PublishedPart):
     """Ordinary, name or address, from hashed n-grams."""
 
     name = ""
@@ -62,10 +60,6 @@ class LinesPart(Part):
             classifier.classify(batch[: at % _AT_ONCE + 2])
         return [Sample(fed) for fed in recorder.fed]
 
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
-
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
         """Count lines that are private, or not, in both, at both thresholds."""
         a, b = (1 - np.asarray(outputs["probabilities"])[:, 0] for outputs in (wanted, got))
@@ -73,17 +67,14 @@ class LinesPart(Part):
         return Tally(int(same.sum()), len(a))
 
 
-class LinesFamily(Family):
+class LinesFamily(PublishedFamily):
     """Files with its inputs and output."""
 
     name = "lines"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the names of inputs and outputs."""
-        if not looks_like_onnx(source.path):
-            return False
-        names = value_names(read(source), source.name)
-        return names == ({"ids", "weights"}, {"probabilities"})
+        return (inputs, outputs) == ({"ids", "weights"}, {"probabilities"})
 
     def open(self, source: Source) -> tuple[Part, ...]:
         """Load a file. Raises ModelError."""

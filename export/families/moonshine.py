@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.inference.engine import Tensors
@@ -21,7 +20,7 @@ from edge.speech.moonshine import MAX_SECONDS, Moonshine
 from edge.speech.words import SAMPLE_RATE
 from export.family import Axis, Family, Part, Port, Sample, Source, Tally
 from export.material import FloatArray, Material
-from export.onnx_source import OnnxOriginal, Recorder
+from export.onnx_source import OnnxOriginal, PublishedPart, Recorder
 
 _SECONDS = (1.5, 3.0, 6.0)
 """Lengths that recordings are cut to, in turn."""
@@ -32,7 +31,7 @@ _MOST_TOKENS = 208
 _LOG_ERRORS = 3
 
 
-class MoonshinePart(Part):
+class MoonshinePart(PublishedPart):
     """One half of it."""
 
     name = ""
@@ -81,10 +80,6 @@ class MoonshinePart(Part):
                 break
         step = max(1, len(half.fed) // count)
         return [Sample(fed) for fed in half.fed[::step][:count]]
-
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
         """Compare the next token; of hidden states, that nearly all of each is the same."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
-
 from edge.detection import Detections
 from edge.inference.engine import Tensors
 from edge.lanes import plate_own
 from edge.lanes.letterbox import Framing, LetterboxBuffer, Placement
-from edge.media.picture import HostPicture
 from edge.track import TrackerSettings
-from export.detection import DetectorPart, picture_port
-from export.family import Family, Part, Source
-from export.onnx_source import OnnxOriginal, looks_like_onnx, read, value_names
+from export.detection import PublishedDetector, picture_port
+from export.family import Part, Source
+from export.onnx_source import OnnxOriginal, PublishedFamily
 
 _LONG_SIDE = 640
 """What the balanced profile looks at."""
@@ -27,7 +20,7 @@ _FRAMING = Framing(
 )  # fmt: skip
 
 
-class OwnPlatesPart(DetectorPart):
+class OwnPlatesPart(PublishedDetector):
     """A score and four corners for each cell at strides 8, 16 and 32."""
 
     name = ""
@@ -43,34 +36,18 @@ class OwnPlatesPart(DetectorPart):
         self.inputs = (picture_port(self._input, multiple=_MULTIPLE),)
         self._buffer = LetterboxBuffer(_FRAMING, order=(0, 1, 2))
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
-    def load(self, picture: HostPicture) -> tuple[Mapping[str, NDArray[Any]], Placement]:
-        """Feed a picture as the runtime does."""
-        tensor, place = self._buffer.load(picture)
-        return {self._input: tensor}, place
-
     def read(self, outputs: Tensors, context: Placement) -> Detections:
         """Return the plates. Raises InferenceError."""
         return plate_own.decode(outputs, context, self.weakest)
 
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
-
-class OwnPlatesFamily(Family):
+class OwnPlatesFamily(PublishedFamily):
     """Files with its three maps."""
 
     name = "plate-own"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the names of the outputs."""
-        if not looks_like_onnx(source.path):
-            return False
-        _, outputs = value_names(read(source), source.name)
         return outputs == set(plate_own.OUTPUTS)
 
     def open(self, source: Source) -> tuple[Part, ...]:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.inference.engine import Tensors
 from edge.inference.onnx import OnnxEngine
 from edge.lanes.ppocr_rec import LINE_HEIGHT_PX, PpocrReader
 from export.detection import host_picture
-from export.family import Axis, Family, Part, Port, Sample, Source, Tally
+from export.family import Axis, Part, Port, Sample, Source, Tally
 from export.lines import line_pictures
 from export.material import Material
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.onnx_source import OnnxOriginal, PublishedFamily, PublishedPart, Recorder
 
 _INPUT = "x"
 _WIDTH_PX = 192
 _MOST_LINES = 32
 
 
-class PpocrClsPart(Part):
+class PpocrClsPart(PublishedPart):
     """Upright or upside down, as two probabilities."""
 
     name = ""
@@ -33,10 +31,6 @@ class PpocrClsPart(Part):
         """Load the file. Raises ModelError."""
         self._original = OnnxOriginal(source)
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
     def samples(self, material: Material, count: int) -> list[Sample]:
         """Return lines of text as the runtime feeds them, every other one upside down."""
         recorder = Recorder(self._original.engine)
@@ -45,10 +39,6 @@ class PpocrClsPart(Part):
             turned = quad[[2, 3, 0, 1]] if at % 2 else quad
             reader.read(host_picture(rgb), turned[None])
         return [Sample(fed) for fed in recorder.fed]
-
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
         """Count lines that the runtime would turn, or not, in both."""
@@ -72,20 +62,16 @@ class _Blank:
         return {"y": chance}
 
 
-class PpocrClsFamily(Family):
+class PpocrClsFamily(PublishedFamily):
     """Files that turn a line into two probabilities."""
 
     name = "ppocr-cls"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by input and output."""
-        if not looks_like_onnx(source.path):
-            return False
-        data = read(source)
-        inputs, outputs = value_names(data, source.name)
         if inputs != {_INPUT} or len(outputs) != 1:
             return False
-        return len(OnnxEngine(data, source.name).output_specs[0].shape) == 2
+        return len(OnnxEngine(data, name).output_specs[0].shape) == 2
 
     def open(self, source: Source) -> tuple[Part, ...]:
         """Load a file. Raises ModelError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ from edge.lanes import ppocr_det
 from edge.lanes.geometry import Fit
 from edge.media.picture import HostPicture
 from edge.track import TrackerSettings
-from export.detection import LONG_SIDE, DetectorPart, picture_port
-from export.family import Family, Part, Source
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.detection import LONG_SIDE, PublishedDetector, picture_port
+from export.family import Part, Source
+from export.onnx_source import OnnxOriginal, PublishedFamily, Recorder
 
 _INPUT = "x"
 
 
-class PpocrDetPart(DetectorPart):
+class PpocrDetPart(PublishedDetector):
     """A map of how likely each pixel is the core of a line."""
 
     name = ""
@@ -37,10 +36,6 @@ class PpocrDetPart(DetectorPart):
         """Load the file. Raises ModelError."""
         self._original = OnnxOriginal(source)
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
     def load(self, picture: HostPicture) -> tuple[Mapping[str, NDArray[Any]], Fit]:
         """Feed a picture as the runtime does."""
         recorder = Recorder(self._original.engine)
@@ -53,25 +48,17 @@ class PpocrDetPart(DetectorPart):
         probability = np.asarray(next(iter(outputs.values())), np.float32)
         return ppocr_det.decode(probability, context, self.weakest)
 
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
-
-class PpocrDetFamily(Family):
+class PpocrDetFamily(PublishedFamily):
     """Files that turn one picture into one map."""
 
     name = "ppocr-det"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by input and output."""
-        if not looks_like_onnx(source.path):
-            return False
-        data = read(source)
-        inputs, outputs = value_names(data, source.name)
         if inputs != {_INPUT} or len(outputs) != 1:
             return False
-        engine = OnnxEngine(data, source.name)
+        engine = OnnxEngine(data, name)
         return len(engine.output_specs[0].shape) == 4 and not engine.metadata.get("character")
 
     def open(self, source: Source) -> tuple[Part, ...]:

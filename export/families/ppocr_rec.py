@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.errors import InferenceError
 from edge.inference.engine import Tensors
 from edge.inference.onnx import OnnxEngine
 from edge.lanes.ppocr_rec import LINE_HEIGHT_PX, PpocrReader, ctc_greedy, dictionary
 from export.detection import host_picture
-from export.family import Axis, Family, Part, Port, Sample, Source, Tally
+from export.family import Axis, Part, Port, Sample, Source, Tally
 from export.lines import line_pictures
 from export.material import Material
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.onnx_source import OnnxOriginal, PublishedFamily, PublishedPart, Recorder
 
 _INPUT = "x"
 _WIDEST = 1584
 """33 times the height, the longest line that the runtime straightens (edge/lanes/rectify.py)."""
 
 
-class PpocrRecPart(Part):
+class PpocrRecPart(PublishedPart):
     """Probabilities of each character in each of width / 8 steps."""
 
     name = ""
@@ -39,10 +35,6 @@ class PpocrRecPart(Part):
         self._characters = ("", *dictionary(stated, source.name))
         self.metadata = dict(self._original.metadata)
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
     def samples(self, material: Material, count: int) -> list[Sample]:
         """Return lines of text as the runtime feeds them."""
         recorder = Recorder(self._original.engine)
@@ -50,10 +42,6 @@ class PpocrRecPart(Part):
         for rgb, quad in line_pictures(material, count):
             reader.read(host_picture(rgb), quad[None])
         return [Sample(fed) for fed in recorder.fed]
-
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
         """Count characters that are read the same, line by line."""
@@ -82,20 +70,16 @@ def distance(a: str, b: str) -> int:
     return row[-1]
 
 
-class PpocrRecFamily(Family):
+class PpocrRecFamily(PublishedFamily):
     """Files that carry a dictionary of characters."""
 
     name = "ppocr-rec"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the dictionary in its metadata."""
-        if not looks_like_onnx(source.path):
-            return False
-        data = read(source)
-        inputs, outputs = value_names(data, source.name)
         if len(inputs) != 1 or len(outputs) != 1:
             return False
-        return bool(OnnxEngine(data, source.name).metadata.get("character"))
+        return bool(OnnxEngine(data, name).metadata.get("character"))
 
     def open(self, source: Source) -> tuple[Part, ...]:
         """Load a file. Raises ModelError."""

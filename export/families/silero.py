@@ -16,9 +16,9 @@ from edge.errors import ModelError
 from edge.inference.engine import Tensors
 from edge.speech.vad import SileroVad
 from edge.speech.words import SAMPLE_RATE
-from export.family import Family, Part, Port, Sample, Source, Tally
+from export.family import Part, Port, Sample, Source, Tally
 from export.material import Material
-from export.onnx_source import OnnxOriginal, Recorder, looks_like_onnx, read, value_names
+from export.onnx_source import OnnxOriginal, PublishedFamily, PublishedPart, Recorder
 
 _WINDOW = 576
 _RATE = "sr"
@@ -27,7 +27,7 @@ _SECONDS = 6.0
 """Of each recording."""
 
 
-class SileroPart(Part):
+class SileroPart(PublishedPart):
     """The probability that somebody speaks, and the next state."""
 
     name = ""
@@ -88,17 +88,14 @@ class SileroPart(Part):
         return Tally(int(a == b), 1)
 
 
-class SileroFamily(Family):
+class SileroFamily(PublishedFamily):
     """Files with Silero's state."""
 
     name = "silero"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by the names of inputs and outputs."""
-        if not looks_like_onnx(source.path):
-            return False
-        names = value_names(read(source), source.name)
-        return names == ({"input", "state", _RATE}, {"output", "stateN"})
+        return (inputs, outputs) == ({"input", "state", _RATE}, {"output", "stateN"})
 
     def open(self, source: Source) -> tuple[Part, ...]:
         """Load a file. Raises ModelError."""

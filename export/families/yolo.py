@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.detection import Detections
 from edge.inference.engine import Tensors
@@ -16,16 +11,15 @@ from edge.lanes import yolo
 from edge.lanes.letterbox import LetterboxBuffer, Placement
 from edge.lanes.yolo_card import read_card
 from edge.lanes.yolo_head import framing, picture_input
-from edge.media.picture import HostPicture
 from edge.track import TrackerSettings
-from export.detection import DetectorPart, picture_port
-from export.family import Family, Part, Port, Source
-from export.onnx_source import OnnxOriginal, looks_like_onnx, read, value_names
+from export.detection import PublishedDetector, picture_port
+from export.family import Part, Port, Source
+from export.onnx_source import OnnxOriginal, PublishedFamily
 
 _LONG_SIDE = 640
 
 
-class YoloOnnxPart(DetectorPart):
+class YoloOnnxPart(PublishedDetector):
     """Any head that the runtime reads, told as the runtime tells it."""
 
     name = ""
@@ -51,38 +45,21 @@ class YoloOnnxPart(DetectorPart):
         self.inputs = (Port(spec.name, (1, 3, *sides), spec.dtype or np.float32),)
         self.metadata = dict(engine.metadata)
 
-    def to_onnx(self, out: Path) -> None:
-        """Write the published graph."""
-        out.write_bytes(self._original.data)
-
-    def load(self, picture: HostPicture) -> tuple[Mapping[str, NDArray[Any]], Placement]:
-        """Feed a picture as the runtime does."""
-        tensor, place = self._buffer.load(picture)
-        return {self._input: tensor}, place
-
     def read(self, outputs: Tensors, context: Placement) -> Detections:
         """Return the plates. Raises InferenceError."""
         return yolo.decode(outputs, self._head, context, self.weakest)
 
-    def reference(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Run the published file in ONNX Runtime."""
-        return self._original.run(feeds)
 
-
-class YoloOnnxFamily(Family):
+class YoloOnnxFamily(PublishedFamily):
     """ONNX files with one picture in and a table out."""
 
     name = "yolo"
 
-    def can_load(self, source: Source) -> bool:
+    def knows(self, name: str, data: bytes, inputs: set[str], outputs: set[str]) -> bool:
         """Tell by input and output; what is in the table is told when it is opened."""
-        if not looks_like_onnx(source.path):
-            return False
-        data = read(source)
-        inputs, _ = value_names(data, source.name)
         if len(inputs) != 1:
             return False
-        engine = OnnxEngine(data, source.name)
+        engine = OnnxEngine(data, name)
         tables = any(len(spec.shape) in (2, 3) for spec in engine.output_specs)
         return len(engine.input_specs[0].shape) == 4 and tables
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -101,7 +102,7 @@ def accepts(port: int) -> bool:
         return False
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """A server in a process group of its own. A context: started on entry, gone after exit."""
 
     def __init__(self, log: Path, *, folder: Path | None = None) -> None:
@@ -109,13 +110,13 @@ class ServerProcess:
         self._working_folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What to run. The process must stay in the foreground and in its group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_ready(self) -> bool:
         """Whether the server serves. Must answer within about a second."""
-        raise NotImplementedError
 
     @property
     def running(self) -> bool:
