@@ -29,7 +29,7 @@ def config_show(
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of config files, for editors."""
-    from edge.config import config_schema as schema
+    from edge.config_schema import config_schema as schema
 
     sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
 

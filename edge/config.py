@@ -6,9 +6,9 @@ a description with its unit, of which the JSON Schema for editors (configs/schem
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from edge.config_lanes import Audio, FaceModel, OwnDetectors, PlateModel, TextModel, Whitelist
 from edge.config_types import Bitrate, Looks, Paths, Section
@@ -372,30 +372,3 @@ class Settings(Section):
         interval = max(1 / self.video.models.text.target_fps, 1 / self.scheduler.target_fps)
         room = self.delay_s - interval - 2 / self.scheduler.target_fps
         return max(0.0, min(self.stabilization.lookahead_s, room))
-
-
-def config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config file; the same on every call."""
-    schema = Settings.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def sections(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, type[BaseModel]]:
-    """Return every section by its dotted path; the root has the empty path."""
-    found: dict[str, type[BaseModel]] = {prefix: model}
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= sections(kind, f"{prefix}.{name}" if prefix else name)
-    return found
-
-
-def keys() -> tuple[str, ...]:
-    """Return the dotted path of every setting (no sections), in the order of the models."""
-    inner = sections()
-    return tuple(
-        path
-        for prefix, model in inner.items()
-        for name in model.model_fields
-        if (path := f"{prefix}.{name}" if prefix else name) not in inner
-    )

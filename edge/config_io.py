@@ -16,7 +16,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from edge.config import Settings, keys, sections
+from edge.config import Settings
+from edge.config_schema import keys, sections
 from edge.config_yaml import Mapping, dump, parse, printable, read_text
 from edge.errors import ConfigError
 from edge.resources import config_dir

@@ -31,6 +31,7 @@ import numpy as np
 import platformdirs
 
 from edge.errors import ConfigError
+from edge.files import give_away, sync_folder, write_atomically
 from edge.people import People, Person
 
 ENVIRONMENT: Final = "PRIVAEDGE_PEOPLE"
@@ -110,27 +111,14 @@ class PeopleStore:
     def _write(self, people: People) -> None:
         key = self._key(make=not self.path.exists())
         with _superseded(self.path):
-            self._replace(self.path, _encrypt(people, key))
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        """Put a file in the place of another, whole or not at all."""
-        part = path.with_name(f"{_PART}{secrets.token_hex(8)}")
-        try:
-            with _create(part) as descriptor:
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        self._sync()
+            _replace(self.path, _encrypt(people, key))
 
     def _destroy(self) -> None:
         """Delete the people, and the key that could still read remains of them."""
         for path in (self.path, self.key_path):
             with _superseded(path):
                 path.unlink(missing_ok=True)
-        self._sync()
+        sync_folder(self.folder)
 
     def _sweep(self) -> None:
         """Delete what a power cut left half-written."""
@@ -138,16 +126,9 @@ class PeopleStore:
             with _superseded(part):
                 part.unlink(missing_ok=True)
 
-    def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with _create(self.folder / _LOCK, exclusive=False) as descriptor:
+        with _lock_file(self.folder / _LOCK) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
 
@@ -180,7 +161,7 @@ class PeopleStore:
                     f"delete {self.path} and enrol everybody anew."
                 ) from None
         key = secrets.token_bytes(_KEY_BYTES)
-        self._replace(self.key_path, key)
+        _replace(self.key_path, key)
         return key
 
     def _decrypt(self, blob: bytes, key: bytes) -> People:
@@ -299,16 +280,19 @@ def _read_key(path: Path, *, private: bool) -> bytes:
 # -- files ---------------------------------------------------------------------------------------
 
 
+def _replace(path: Path, data: bytes) -> None:
+    """Put a file that only its owner may read in the place of another, whole or not at all."""
+    write_atomically(path, data, mode=0o600, prefix=_PART)
+
+
 @contextlib.contextmanager
-def _create(path: Path, *, exclusive: bool = True) -> Iterator[int]:
-    """Open a file that only its owner may read; root's belongs to whom the folder belongs to."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_EXCL if exclusive else 0)
+def _lock_file(path: Path) -> Iterator[int]:
+    """Open the file that writers lock, for its owner only."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        give_away(path, descriptor)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -28,9 +28,6 @@ from edge.config import (
     Video,
     VideoEncoder,
     VideoModels,
-    config_schema,
-    keys,
-    sections,
 )
 from edge.config_io import (
     ConfigProblemsError,
@@ -41,6 +38,7 @@ from edge.config_io import (
     parse_settings,
 )
 from edge.config_lanes import OwnDetector, TextModel
+from edge.config_schema import config_schema, keys, sections
 from edge.config_yaml import MAX_BYTES
 from edge.errors import ConfigError, ExitCode
 from edge.pii.spans import Kind

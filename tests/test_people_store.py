@@ -342,7 +342,7 @@ def test_a_full_disk_is_told_and_changes_nothing(store: PeopleStore) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(people_store, "_write_all", full)
+        patch.setattr(os, "fsync", full)  # where a file system that writes late tells of it
         with pytest.raises(ConfigError, match="No space left"):
             enrol(store, someone("Bob"))
     people = store.load()

@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from edge.appliance.api_routes import ERRORS, Reason, Responses, Strict, who
 from edge.appliance.changes import BusyError, Change, Outcome, RefusedError, Revision
 from edge.appliance.desk import Desk
-from edge.config import Settings, config_schema
+from edge.config import Settings
 from edge.config_io import ConfigProblemsError
+from edge.config_schema import config_schema
 from edge.errors import AuditError, ConfigError
 
 _MOST_KEYS: Final = 100

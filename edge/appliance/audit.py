@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from edge.appliance import audit_files as files
 from edge.appliance.audit_record import Place, write_record
-from edge.appliance.state import make_folder, sweep, sync_folder, write_whole
+from edge.appliance.state import make_folder, sweep, write_whole
 from edge.errors import AuditError
+from edge.files import sync_folder
 
 _LOCK: Final = "lock"
 _TORN: Final = "torn-"

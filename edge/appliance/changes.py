@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.appliance.board import lanes_of
 from edge.appliance.service_config import Overlay, ServiceConfig, load_service_config
 from edge.appliance.state import make_folder, write_whole
-from edge.config import Settings, keys
+from edge.config import Settings
+from edge.config_schema import keys
 from edge.errors import ConfigError
 from edge.live_runner import changes_in_place
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
 from edge.errors import ConfigError
+from edge.files import give_away, sync_folder, write_atomically
 
 ENVIRONMENT: Final = "PRIVAEDGE_STATE"
 """Environment variable with the folder to keep a service's state in."""
@@ -43,7 +43,7 @@ def make_folder(path: Path) -> Path:
     try:
         for missing in [one for one in (*reversed(path.parents), path) if not one.exists()]:
             missing.mkdir(mode=0o700, exist_ok=True)
-            _give_away(missing)
+            give_away(missing)
     except OSError as error:
         raise ConfigError(
             f"the state folder {path} cannot be made: {error.strerror}. "
@@ -57,27 +57,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
     Raises OSError; then what was there is as it was.
     """
-    part = path.with_name(f"{_PART}{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            os.fchmod(descriptor, mode)
-            _give_away(part)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _give_away(path: Path) -> None:
-    """Let what root makes belong to whom the folder belongs to: the service's user."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+    write_atomically(path, data, mode=mode, prefix=_PART)
 
 
 def remove_durably(path: Path) -> None:
@@ -91,18 +71,3 @@ def sweep(folder: Path) -> None:
     for part in folder.glob(f"{_PART}*"):
         with contextlib.suppress(OSError):
             part.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to the disk. Raises OSError."""
-    with _opened(folder) as descriptor:
-        os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

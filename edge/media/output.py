@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import SinkError
+from edge.files import sync_folder
 from edge.media.codecs import container_for, is_sound_file
 
 
@@ -94,7 +95,8 @@ class OutputFile:
                         f"The result is in {self.partial}; rename it."
                     )
                 self.partial.replace(self.path)
-                _sync_folder(self.path.parent)
+                with contextlib.suppress(OSError):  # some file systems cannot
+                    sync_folder(self.path.parent)
         finally:
             os.close(self._descriptor)
         return self.path
@@ -113,13 +115,3 @@ class OutputFile:
         with contextlib.suppress(OSError):
             self.partial.unlink()
         os.close(self._descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
