@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge import probe
-from edge.doctor_gpu import redaction_use
+from edge import doctor_gpu, probe
+from edge.doctor_gpu import device_use, onnx_use, redaction_use
+from edge.doctor_report import LanePart
+from edge.inference.choice import Choice
 from edge.inference.gpu import gpu_here
 from edge.redact import cuda_proof
 from tests.redact.emulator import build, emulated, shipped
@@ -53,3 +55,31 @@ def test_kernels_that_give_other_samples_are_told_of(
     said = redaction_use(WITH)
     assert said.startswith("CPU: the GPU hides faces otherwise than the CPU")
     assert "\n" not in said
+
+
+def test_onnx_runtime_is_tried_where_a_gpu_is(monkeypatch: pytest.MonkeyPatch):
+    assert onnx_use(WITHOUT) == "no: no NVIDIA GPU is here"
+    hung = dataclasses.replace(WITHOUT, gpu_trouble="timed out")
+    assert onnx_use(hung) == "no: the NVIDIA driver does not answer"
+    missing = "ONNX Runtime's CUDA provider does not load (libcublas.so.13: cannot open)"
+    for trouble, said in ((None, "yes: a test ran on it"), (missing, f"no: {missing}")):
+        monkeypatch.setattr(doctor_gpu, "cuda_trouble", lambda trouble=trouble: trouble)
+        assert onnx_use(WITH) == said
+
+
+@pytest.mark.parametrize(
+    ("device", "runs", "said"),
+    [
+        ("cpu", ["ONNX Runtime on the CPU: runtime.device is cpu"], "CPU (as set)"),
+        ("cuda", [str(Choice(None, "no engine was exported", on_gpu=True))], "GPU (as set)"),
+        ("auto", [str(Choice(None, "no engine was exported", on_gpu=True)), None], "GPU"),
+        ("auto", ["tensorrt_rtx 1.7.1, fp16: checked on this Ada"], "GPU"),
+        ("auto", [f"encoder: {Choice(None, 'x')}; decoder: {Choice(None, 'x', True)}"], "GPU"),
+        ("auto", ["ONNX Runtime on the CPU: it was built by tensorrt 10.3.0, here is none"], "CPU"),
+        ("auto", ["ONNX Runtime on the CPU: no NVIDIA GPU is here", None], "CPU"),
+        ("auto", [], "CPU"),
+    ],
+)
+def test_a_profile_says_what_its_models_run_on(device, runs, said):
+    parts = [LanePart("faces", "detector", "ready", "net", runs=one) for one in runs]
+    assert device_use(device, parts) == said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,15 +12,9 @@ BLACK_FULL: Final = 0
 """Luma of black, ITU-R BT.601 and BT.709; full range as in JFIF."""
 
 
-class CPlanes(ctypes.Structure):
-    """struct Planes of planes.cuh: by value among a kernel's arguments."""
-
-    _fields_ = [
-        ("y", ctypes.c_uint64), ("u", ctypes.c_uint64), ("v", ctypes.c_uint64),
-        ("y_pitch", ctypes.c_int64), ("chroma_pitch", ctypes.c_int64),
-        ("width", ctypes.c_int32), ("height", ctypes.c_int32),
-        ("chroma_step", ctypes.c_int32), ("black", ctypes.c_int32),
-    ]  # fmt: skip
+PLANES: Final = "PPPqqiiii"
+"""struct Planes of planes.cuh, by value among a kernel's parameters: three planes, their pitches,
+width, height, chroma_step and black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +48,9 @@ class DevicePicture:
         ):
             raise ValueError("the planes on the GPU are not 4:2:0 with even sides")
 
-    def argument(self) -> CPlanes:
-        """Return what kernels are given."""
-        return CPlanes(
+    def argument(self) -> tuple[int, ...]:
+        """Return what kernels are given: the members of PLANES."""
+        return (
             self.y, self.u, self.v, self.y_pitch, self.chroma_pitch, self.width, self.height,
             2 if self.layout == "nv12" else 1, BLACK_FULL if self.full_range else BLACK_LIMITED,
         )  # fmt: skip

@@ -6,16 +6,14 @@ kernels work on them in place; elsewhere they are what copies go through without
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from edge.errors import InferenceError
 from edge.frame import ByteArray
 from edge.inference.cuda import Cuda
+from edge.inference.driver import host_bytes
 
 _ALIGNMENT: Final = 256
 """Bytes; what cuMemAlloc itself aligns to."""
@@ -47,8 +45,7 @@ class Pool:
         self._host = 0
         if pinned:
             self._host, self._address = cuda.allocate_pinned(count * step)
-            whole = (ctypes.c_uint8 * (count * step)).from_address(self._host)
-            memory = np.ctypeslib.as_array(whole)
+            memory = host_bytes(self._host, count * step)
             self._pieces = [
                 Piece(i, self._address + i * step, self._host + i * step,
                       memory[i * step : i * step + size])

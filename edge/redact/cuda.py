@@ -7,7 +7,6 @@ tables cannot hold raises before a sample has changed: the caller then masks the
 
 from __future__ import annotations
 
-import ctypes
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.errors import DeviceError, InferenceError
 from edge.frame import ByteArray, Planes
 from edge.inference.cuda import Cuda
-from edge.inference.picture import DevicePicture
+from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Piece, Pool
 from edge.redact.cpu import CpuRedactor, check_planes
 from edge.redact.effects import RedactionStyle, Region, make_regions, whole_picture_cells
@@ -39,7 +38,13 @@ from edge.redact.packing import (
     plane_table,
 )
 
-KERNELS: Final = ("cell_means", "paint", "whole_means", "whole_fill")
+KERNELS: Final = {
+    "cell_means": f"{PLANES} P i i i P P P",
+    "paint": f"{PLANES} P i P P P",
+    "whole_means": "P i i P P",
+    "whole_fill": "P P",
+}
+"""Those of kernels.cu, and their parameters."""
 _PITCH: Final = 64
 """Rows begin at multiples of it: whole sectors for every warp."""
 _AHEAD: Final = 4
@@ -158,21 +163,20 @@ class CudaRedactor:
     def _queue(self, picture: DevicePicture, regions: Sequence[Region]) -> None:
         _check_size(picture.width, picture.height)
         packed = pack(regions)
-        cuda, p = self._cuda, ctypes.c_uint64
+        cuda = self._cuda
         self._upload(packed.regions, packed.taps)
         cuda.clear(self._sums, packed.cells * SUMS_BYTES, self.stream)
-        planes, table = picture.argument(), p(self._table)
-        count = ctypes.c_int(len(regions))
+        planes, table, count = picture.argument(), self._table, len(regions)
         threads = WARP * (packed.slices + -(-packed.rows // WARP))
         cuda.launch(
             self._kernels["cell_means"], (-(-threads // _THREADS), 1, 1), (_THREADS, 1, 1),
-            (planes, table, count, ctypes.c_int(packed.slices), ctypes.c_int(packed.rows),
-             p(self._sums), p(self._means), p(self._spans)), self.stream,
+            (*planes, table, count, packed.slices, packed.rows, self._sums, self._means,
+             self._spans), self.stream,
         )  # fmt: skip
         cuda.launch(
             self._kernels["paint"], (packed.tiles, 1, 1), (*TILE, 1),
-            (planes, table, count, p(self._means), p(self._spans),
-             p(self._table + packed.regions.nbytes)), self.stream,
+            (*planes, table, count, self._means, self._spans, table + packed.regions.nbytes),
+            self.stream,
         )  # fmt: skip
 
     def _queue_whole(
@@ -182,19 +186,18 @@ class CudaRedactor:
             _check_size(plane_width, plane_height)
         columns, rows = whole_picture_cells(width, height)
         table, cells, slices = plane_table(planes, columns, rows)
-        cuda, p = self._cuda, ctypes.c_uint64
+        cuda = self._cuda
         self._upload(table)
         cuda.clear(self._sums, cells * SUMS_BYTES, self.stream)
         cuda.launch(
             self._kernels["whole_means"], (-(-WARP * slices // _THREADS), 1, 1), (_THREADS, 1, 1),
-            (p(self._table), ctypes.c_int(len(table)), ctypes.c_int(slices), p(self._sums),
-             p(self._means)), self.stream,
+            (self._table, len(table), slices, self._sums, self._means), self.stream,
         )  # fmt: skip
         widest, highest = int(table["width"].max()), int(table["height"].max())
         cuda.launch(
             self._kernels["whole_fill"],
             (-(-widest // TILE[0]), -(-highest // TILE[1]), len(table)), (*TILE, 1),
-            (p(self._table), p(self._means)), self.stream,
+            (self._table, self._means), self.stream,
         )  # fmt: skip
 
     def _upload(self, *tables: NDArray[Any]) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Final
 
 import numpy as np
 
 from edge.inference.cuda import Cuda
-from edge.inference.picture import DevicePicture
+from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Pool
 from edge.redact.watermark import Watermark
 
-KERNELS: Final = ("watermark",)
+KERNELS: Final = {"watermark": f"{PLANES} i i i i P P"}
 _BLOCK: Final = (32, 8, 1)
 
 
@@ -63,8 +62,7 @@ class CudaWatermark:
         numbers = (t.x // 2, t.y // 2, width // 2, height // 2)
         self._cuda.launch(
             self._kernel, (-(-width // _BLOCK[0]), -(-height // _BLOCK[1]), 1), _BLOCK,
-            (picture.argument(), *map(ctypes.c_int, numbers), ctypes.c_uint64(self._keep),
-             ctypes.c_uint64(self._add)), stream,
+            (*picture.argument(), *numbers, self._keep, self._add), stream,
         )  # fmt: skip
 
     def close(self) -> None:

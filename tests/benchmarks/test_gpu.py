@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, gpu_budget
+from benchmarks import _gpu_lanes, gpu, gpu_budget
 from benchmarks._common import BenchmarkError
+from edge.config import Models, Settings
 from edge.inference.gpu import gpu_here
 from tests.redact.emulator import emulated, shipped
 
@@ -41,3 +42,38 @@ def test_every_measurement_runs(capsys):
     assert {row["what"] for row in rows} >= {"copy", "50 regions, mosaic", "whole mosaic"}
     assert all(row["ms"] >= 0 for row in rows)
     json.dumps(rows)
+
+
+def test_lanes_are_measured_with_their_detectors(monkeypatch, tmp_path, blind_model):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("PRIVAEDGE_MODELS", raising=False)
+    monkeypatch.setattr("edge.model_store.SYSTEM_DIR", tmp_path / "none")
+    settings = Settings(models=Models(fetch=False))
+    face = settings.video.models.face.model_copy(update={"model": (str(blind_model),)})
+    models = settings.video.models.model_copy(update={"face": face})
+    video = settings.video.model_copy(update={"models": models})
+    found, missing = _gpu_lanes.networks(settings.model_copy(update={"video": video}))
+    assert [one.lane for one in found] == ["faces", "plates"]
+    (line,) = missing
+    assert line.startswith("text: ")
+    device = emulated(shipped())
+    rows = _gpu_lanes.measure_lanes(
+        device.cuda, device.image, found, (128, 72), device_type="cpu", repeats=2
+    )
+    assert len(rows) == 3
+    assert rows[-1]["what"] == "faces + plates + 50 regions"
+    assert all(row["ms"] > 0 and row["fps"] > 0 and row["host_ms"] >= 0 for row in rows)
+    json.dumps(rows)
+    assert _gpu_lanes.bottleneck([{"what": "a", "ms": 2.0}, {"ms": 3.0, "host_ms": 1.0}]) == (
+        "the slowest lane, a"
+    )
+    assert _gpu_lanes.bottleneck([{"ms": 3.0, "host_ms": 2.9}]) == "the host's Python"
+    _gpu_lanes.lanes_table(rows)
+
+
+def test_lanes_that_cannot_be_measured_say_why(monkeypatch):
+    monkeypatch.setattr(gpu, "cuda_trouble", lambda: "onnxruntime-gpu is not installed")
+    device = emulated(shipped())
+    assert gpu.look(device.cuda, device.image) == (
+        [], ["lanes in ONNX Runtime on the GPU: onnxruntime-gpu is not installed"]
+    )  # fmt: skip

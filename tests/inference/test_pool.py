@@ -98,7 +98,7 @@ def test_too_little_memory_is_an_error_of_ours(device: Device):
         pytest.skip("a real GPU's memory is not filled")
     device.emulator.limit_memory(4096)
     try:
-        with pytest.raises(InferenceError, match="cuMemAlloc_v2 failed with error 2"):
+        with pytest.raises(InferenceError, match="cuMemAlloc failed with error 2"):
             Pool(device.cuda, 2, 4096, pinned=False)
     finally:
         device.emulator.limit_memory(-1)

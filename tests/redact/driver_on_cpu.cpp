@@ -1,25 +1,55 @@
-// As much of libcuda as edge/inference/cuda.py calls, over kernels that run on the CPU. Memory of
-// the "device" is this machine's, queued work is done at once, and what a real driver would refuse
-// (copies beyond an allocation, kernels that fail) is refused.
+// As much of libcuda as the drivers of edge/inference call, by themselves or through pycuda and
+// cuda-bindings, over kernels that run on the CPU. Memory of the "device" is this machine's, queued
+// work is done at once, and what a real driver would refuse is refused: copies beyond an allocation,
+// kernels that fail or are given other parameters, threads for which no context is current.
 
 #include "cuda_on_cpu.h"
 
 #include KERNELS
 
+#include <dlfcn.h>
+
 #include <chrono>
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <new>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace {
 
-enum { OK = 0, OUT_OF_MEMORY = 2, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
+enum {
+    OK = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
+    NOT_FOUND = 500,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_FAILED = 719
+};
+// As cuda.h documents them; what pycuda tells of an error is its string.
+const std::map<int, const char *> ERRORS = {
+    {OK, "no error"},
+    {INVALID_VALUE, "invalid argument"},
+    {OUT_OF_MEMORY, "out of memory"},
+    {NO_DEVICE, "no CUDA-capable device is detected"},
+    {INVALID_CONTEXT, "invalid device context"},
+    {INVALID_HANDLE, "invalid resource handle"},
+    {NOT_FOUND, "named symbol not found"},
+    {ILLEGAL_ADDRESS, "an illegal memory access was encountered"},
+    {LAUNCH_FAILED, "unspecified launch failure"},
+};
 
 struct Kernel {
     bool has_barriers;
     void (*call)(void **);
+    // Finds the parameters in one buffer; false where they are not as many bytes.
+    bool (*unpack)(char *, size_t, std::vector<void *> &);
 };
 
 template <auto Function>
@@ -31,31 +61,54 @@ struct Caller<Function> {
         Function(*(std::remove_cv_t<A> *)p[I]...);
     }
     static void call(void **p) { spread(p, std::index_sequence_for<A...>{}); }
+    static bool unpack(char *buffer, size_t size, std::vector<void *> &found) {
+        size_t at = 0;
+        auto next = [&](size_t size, size_t alignment) {
+            at = (at + alignment - 1) / alignment * alignment;
+            found.push_back(buffer + at);
+            at += size;
+        };
+        (next(sizeof(A), alignof(A)), ...);
+        return at == size;
+    }
 };
+template <auto Function>
+Kernel kernel(bool has_barriers) {
+    return {has_barriers, Caller<Function>::call, Caller<Function>::unpack};
+}
 
 const std::map<std::string, Kernel> KERNEL_TABLE = {
-    {"cell_means", {true, Caller<cell_means>::call}},
-    {"paint", {true, Caller<paint>::call}},
-    {"whole_means", {true, Caller<whole_means>::call}},
-    {"whole_fill", {false, Caller<whole_fill>::call}},
-    {"watermark", {false, Caller<watermark>::call}},
-    {"detector_inputs", {false, Caller<detector_inputs>::call}},
-    {"shrink_luma", {false, Caller<shrink_luma>::call}},
-    {"luma_difference", {true, Caller<luma_difference>::call}},
+    {"cell_means", kernel<cell_means>(true)},
+    {"paint", kernel<paint>(true)},
+    {"whole_means", kernel<whole_means>(true)},
+    {"whole_fill", kernel<whole_fill>(false)},
+    {"watermark", kernel<watermark>(false)},
+    {"detector_inputs", kernel<detector_inputs>(false)},
+    {"shrink_luma", kernel<shrink_luma>(false)},
+    {"luma_difference", kernel<luma_difference>(true)},
 };
 
-std::mutex mutex;
+std::mutex mutex;   // of the one kernel that runs
+std::mutex tables;  // of what follows
+typedef std::lock_guard<std::mutex> Guard;
 std::map<char *, size_t> memory;
 int integrated = 0, allocations = 0, launches = 0;
 long long memory_left = -1;
-int holders = 0, lost = 0, sound_launches = -1, bad_launches = 0;
+int holders = 0, lost = 0, no_device = 0, sound_launches = -1, bad_launches = 0;
+std::set<void *> modules, streams, events;
+thread_local std::vector<void *> contexts;  // of which the last is current
+
+bool entered() { return !contexts.empty() && contexts.back(); }
 
 int allocate(char **out, size_t size) {
+    if (!entered()) return INVALID_CONTEXT;
     if (lost) return lost;
     if (memory_left >= 0 && (long long)size > memory_left) return OUT_OF_MEMORY;
     if (memory_left >= 0) memory_left -= size;
     // By itself on the heap: the address sanitiser watches its ends. Never zero by luck.
-    *out = new char[size];
+    Guard guard(tables);
+    *out = new (std::nothrow) char[size];
+    if (!*out) return OUT_OF_MEMORY;
     memset(*out, 0xA5, size);
     memory[*out] = size;
     allocations++;
@@ -63,6 +116,7 @@ int allocate(char **out, size_t size) {
 }
 
 bool inside(const void *address, size_t size) {
+    Guard guard(tables);
     auto at = memory.upper_bound((char *)address);
     if (at == memory.begin()) return false;
     --at;
@@ -70,9 +124,29 @@ bool inside(const void *address, size_t size) {
 }
 
 int release(void *address) {
+    if (!entered()) return INVALID_CONTEXT;
+    if (lost) return lost;
+    Guard guard(tables);
     if (!memory.erase((char *)address)) return ILLEGAL_ADDRESS;
     delete[] (char *)address;
     return OK;
+}
+
+int make(std::set<void *> &things, void **out, size_t size) {
+    Guard guard(tables);
+    if (!entered()) return INVALID_CONTEXT;
+    return things.insert(*out = malloc(size)), OK;
+}
+
+int drop(std::set<void *> &things, void *thing) {
+    Guard guard(tables);
+    if (!things.erase(thing)) return INVALID_HANDLE;
+    return free(thing), OK;
+}
+
+bool known(std::set<void *> &things, void *thing) {
+    Guard guard(tables);
+    return things.count(thing);
 }
 
 void run(const Kernel &kernel, void **parameters) {
@@ -118,80 +192,142 @@ void run_descending(int value) { fibres::descending = value; }
 void limit_memory(long long bytes) { memory_left = bytes; }
 void fail_launches(int after, int count) { sound_launches = after, bad_launches = count; }
 void lose_device() { lost = LAUNCH_FAILED; }
+void remove_device(int value) { no_device = value; }
 int count_holders() { return holders; }
+int count_handles() { return (int)(modules.size() + streams.size() + events.size()); }
+int count_contexts() { return (int)contexts.size(); }  // on this thread's stack
 int count_allocations() { return allocations; }
 int count_launches() { return launches; }
 int count_live() { return (int)memory.size(); }
 
-int cuInit(unsigned) { return OK; }
-int cuDeviceGet(int *device, int) { return *device = 0, OK; }
-int cuDevicePrimaryCtxRetain(void **context, int) { return holders++, *context = &mutex, OK; }
-int cuDevicePrimaryCtxRelease_v2(int) {
-    if (--holders == 0) {  // the context goes, with all that was allocated in it
-        lost = OK;
-        for (auto &[address, size] : memory) delete[] address;
-        memory.clear();
-    }
-    return OK;
+int cuInit(unsigned) { return no_device ? NO_DEVICE : OK; }
+int cuDriverGetVersion(int *version) { return *version = 13000, OK; }
+int cuGetErrorString(int code, const char **out) {
+    auto found = ERRORS.find(code);
+    *out = found == ERRORS.end() ? nullptr : found->second;
+    return *out ? OK : INVALID_VALUE;
 }
-int cuCtxSetCurrent(void *) { return OK; }
+// What a program of CUDA `version` calls by this name: the newest form of it that is here.
+int cuGetProcAddress_v2(const char *name, void **out, int, uint64_t, int *status) {
+    static void *self = [] {
+        Dl_info info;
+        dladdr((void *)cuInit, &info);
+        return dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+    }();
+    *out = dlsym(self, (std::string(name) + "_v2").c_str());
+    if (!*out) *out = dlsym(self, name);
+    if (status) *status = *out ? 0 : 1;
+    return *out ? OK : NOT_FOUND;
+}
+int cuGetProcAddress(const char *name, void **out, int version, uint64_t flags) {
+    return cuGetProcAddress_v2(name, out, version, flags, nullptr);
+}
+
+int cuDeviceGetCount(int *count) { return *count = 1, OK; }
+int cuDeviceGet(int *device, int) { return *device = 0, OK; }
+int cuDeviceGetName(char *name, int size, int) {
+    return snprintf(name, size, "a GPU on the CPU"), OK;
+}
 int cuDeviceGetAttribute(int *value, int attribute, int) {
     *value = attribute == 18 ? integrated : attribute == 75 ? 8 : attribute == 76 ? 9 : 0;
     return OK;
 }
+int cuDevicePrimaryCtxRetain(void **context, int) { return holders++, *context = &mutex, OK; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+    Guard guard(tables);
+    if (!holders) return INVALID_CONTEXT;
+    if (--holders == 0) {  // the context goes, with all that was made in it
+        lost = OK;
+        for (auto &[address, size] : memory) delete[] address;
+        memory.clear();
+        for (auto *things : {&modules, &streams, &events}) {
+            for (void *thing : *things) free(thing);
+            things->clear();
+        }
+    }
+    return OK;
+}
+int cuCtxSetCurrent(void *context) {
+    if (contexts.empty()) contexts.push_back(context);
+    else contexts.back() = context;
+    return OK;
+}
+int cuCtxPushCurrent_v2(void *context) { return contexts.push_back(context), OK; }
+int cuCtxPopCurrent_v2(void **context) {
+    if (contexts.empty()) return INVALID_CONTEXT;
+    *context = contexts.back();
+    return contexts.pop_back(), OK;
+}
 
 int cuMemAlloc_v2(uint64_t *out, size_t size) { return allocate((char **)out, size); }
-int cuMemFree_v2(uint64_t address) { return lost ? lost : release((void *)address); }
-int cuMemAllocHost_v2(void **out, size_t size) { return allocate((char **)out, size); }
+int cuMemFree_v2(uint64_t address) { return release((void *)address); }
 int cuMemHostAlloc(void **out, size_t size, unsigned) { return allocate((char **)out, size); }
-int cuMemFreeHost(void *address) { return lost ? lost : release(address); }
+int cuMemFreeHost(void *address) { return release(address); }
 int cuMemHostGetDevicePointer_v2(uint64_t *out, void *host, unsigned) {
     return *out = (uint64_t)host, inside(host, 1) ? OK : ILLEGAL_ADDRESS;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *) {
+    if (!entered()) return INVALID_CONTEXT;
     if (!inside((void *)to, size)) return ILLEGAL_ADDRESS;
     return memcpy((void *)to, from, size), OK;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *) {
+    if (!entered()) return INVALID_CONTEXT;
     if (!inside((void *)from, size)) return ILLEGAL_ADDRESS;
     return memcpy(to, (void *)from, size), OK;
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *) {
+    if (!entered()) return INVALID_CONTEXT;
     if (!inside((void *)to, size) || !inside((void *)from, size)) return ILLEGAL_ADDRESS;
     return memcpy((void *)to, (void *)from, size), OK;
 }
 int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *) {
+    if (!entered()) return INVALID_CONTEXT;
     if (!inside((void *)to, size)) return ILLEGAL_ADDRESS;
     return memset((void *)to, value, size), OK;
 }
 
-int cuStreamCreate(void **out, unsigned) { return *out = malloc(1), OK; }
-int cuStreamSynchronize(void *) { return lost; }
-int cuStreamDestroy_v2(void *stream) { return free(stream), OK; }
-int cuStreamWaitEvent(void *, void *, unsigned) { return OK; }
+int cuStreamCreate(void **out, unsigned) { return make(streams, out, 1); }
+int cuStreamSynchronize(void *stream) { return known(streams, stream) ? lost : INVALID_HANDLE; }
+int cuStreamDestroy_v2(void *stream) { return drop(streams, stream); }
+int cuStreamWaitEvent(void *, void *event, unsigned) {
+    return known(events, event) ? OK : INVALID_HANDLE;
+}
 
 typedef std::chrono::steady_clock::time_point Time;
-int cuEventCreate(void **out, unsigned) { return *out = new Time, OK; }
+int cuEventCreate(void **out, unsigned) { return make(events, out, sizeof(Time)); }
 int cuEventRecord(void *event, void *) {
+    if (!known(events, event)) return INVALID_HANDLE;
     return *(Time *)event = std::chrono::steady_clock::now(), OK;
 }
-int cuEventSynchronize(void *) { return OK; }
+int cuEventSynchronize(void *event) { return known(events, event) ? OK : INVALID_HANDLE; }
 int cuEventElapsedTime(float *ms, void *from, void *to) {
+    if (!known(events, from) || !known(events, to)) return INVALID_HANDLE;
     *ms = std::chrono::duration<float, std::milli>(*(Time *)to - *(Time *)from).count();
     return OK;
 }
-int cuEventDestroy_v2(void *event) { return delete (Time *)event, OK; }
+int cuEventElapsedTime_v2(float *ms, void *from, void *to) {
+    return cuEventElapsedTime(ms, from, to);
+}
+int cuEventDestroy_v2(void *event) { return drop(events, event); }
 
-int cuModuleLoadData(void **out, const void *) { return *out = &mutex, OK; }
-int cuModuleUnload(void *) { return OK; }
-int cuModuleGetFunction(void **out, void *, const char *name) {
+int cuModuleLoadData(void **out, const void *) { return make(modules, out, 1); }
+int cuModuleLoadDataEx(void **out, const void *image, unsigned count, int *options, void **values) {
+    for (unsigned i = 0; i < count; i++)
+        if (options[i] == 4 || options[i] == 6) values[i] = nullptr;  // lengths of logs
+    return cuModuleLoadData(out, image);
+}
+int cuModuleUnload(void *module) { return drop(modules, module); }
+int cuModuleGetFunction(void **out, void *module, const char *name) {
+    if (!known(modules, module)) return INVALID_HANDLE;
     auto found = KERNEL_TABLE.find(name);
     if (found == KERNEL_TABLE.end()) return NOT_FOUND;
     return *out = (void *)&found->second, OK;
 }
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned, void *, void **parameters, void **) {
-    std::lock_guard<std::mutex> guard(mutex);
+                   unsigned bz, unsigned, void *, void **parameters, void **extra) {
+    Guard guard(mutex);
+    if (!entered()) return INVALID_CONTEXT;
     if (lost) return lost;
     if (sound_launches > 0) {
         sound_launches--;
@@ -200,7 +336,16 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
         return LAUNCH_FAILED;
     }
     if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024 || gy > 65535 || gz > 65535)
-        return 1;  // CUDA_ERROR_INVALID_VALUE
+        return INVALID_VALUE;
+    std::vector<void *> unpacked;
+    if (extra) {
+        // {CU_LAUNCH_PARAM_BUFFER_POINTER, buffer, CU_LAUNCH_PARAM_BUFFER_SIZE, &size, END}
+        if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4])
+            return INVALID_VALUE;
+        auto &unpack = ((const Kernel *)function)->unpack;
+        if (!unpack((char *)extra[1], *(size_t *)extra[3], unpacked)) return INVALID_VALUE;
+        parameters = unpacked.data();
+    }
     gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};
     launches++;
     try {

@@ -1,15 +1,18 @@
 """Devices to run the shipped kernels on: this CPU, and a GPU where there is one.
 
 On the CPU, kernels.cu is compiled by g++ with cuda_on_cpu.h into a library that answers as libcuda
-does (driver_on_cpu.cpp), so that everything above it is the code that runs with a GPU.
+does (driver_on_cpu.cpp), so that everything above it is the code that runs with a GPU. Packages
+that bind libcuda find it by name, once a process: ON_CPU is the library that lies in their way.
 """
 
 from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +33,11 @@ _HERE = Path(__file__).resolve().parent
 # Contraction would round otherwise than a GPU does; longjmp to another stack is meant.
 _FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-U_FORTIFY_SOURCE",
           "-Wall", "-Wextra")  # fmt: skip
+ON_CPU = "PRIVAEDGE_TEST_CUDA"
+"""Variable of the environment: the emulated libcuda.so.1 that this process finds by that name."""
+if ON_CPU in os.environ:
+    # pycuda refers to all of libcuda; what is not emulated is missing when it is called.
+    sys.setdlopenflags(os.RTLD_LAZY)
 SANITISE = ("-fsanitize=address", "-fno-omit-frame-pointer", "-g")
 
 
@@ -65,9 +73,22 @@ def build(folder: Path, changes: Mapping[str, str] | None = None, *flags: str) -
 @cache
 def shipped() -> Path:
     """The library of the sources as they are, compiled once a session."""
+    if found := os.environ.get(ON_CPU):
+        return Path(found)
     folder = Path(tempfile.mkdtemp(prefix="privaedge-cuda-on-cpu-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return build(folder)
+
+
+def separate(folder: Path) -> Path:
+    """A library of which nobody else holds the context, where a process may have several."""
+    found = shipped()
+    return found if ON_CPU in os.environ else shutil.copy(found, folder / "libcuda_apart.so")
+
+
+def opened(library: Path) -> Cuda:
+    """The driver that a library is, by the binding that is under test where there is one."""
+    return Cuda() if str(library) == os.environ.get(ON_CPU) else Cuda(str(library))
 
 
 def emulated(library: Path, *, descending: bool = False, integrated: bool = False) -> Device:
@@ -75,7 +96,7 @@ def emulated(library: Path, *, descending: bool = False, integrated: bool = Fals
     api = ctypes.CDLL(str(library))
     api.run_descending(int(descending))
     api.pretend_integrated(int(integrated))
-    return Device(Cuda(str(library)), b"\0", api)
+    return Device(opened(library), b"\0", api)
 
 
 @cache
@@ -113,14 +134,14 @@ class Resident:
         self._device, self.planes = device, planes
         self._host: list[np.ndarray] = []
         self.addresses: list[int] = []
+        cuda = device.cuda
+        cuda.enter()
         for plane in (planes.y, *planes.chroma):
             rows = plane.reshape(len(plane), -1)
             held = np.full((len(rows), rows.shape[1] + padding), 0xEE, np.uint8)
             held[:, : rows.shape[1]] = rows
             self._host.append(held)
-            self.addresses.append(device.cuda.allocate(held.nbytes))
-        cuda = device.cuda
-        cuda.enter()
+            self.addresses.append(cuda.allocate(held.nbytes))
         stream = cuda.stream()
         for held, address in zip(self._host, self.addresses, strict=True):
             cuda.upload(address, held.ctypes.data, held.nbytes, stream)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import replace
 
 import av
@@ -15,7 +14,7 @@ from edge.errors import InferenceError
 from edge.frame import Planes
 from edge.media.picture import HostPicture
 from edge.redact.cpu import CpuRedactor
-from edge.redact.cuda import CudaRedactor
+from edge.redact.cuda import KERNELS, CudaRedactor
 from edge.redact.cuda_mark import CudaWatermark
 from edge.redact.effects import Effect, RedactionStyle, Shape, make_regions
 from edge.redact.packing import MOST_REGIONS, SUMS_BYTES, axis_taps, pack
@@ -135,11 +134,10 @@ def test_sums_beyond_32_bits_are_exact(device: Device):
     cuda.clear(sums, SUMS_BYTES, stream)
     threads = 32 * packed.slices + packed.rows
     cuda.launch(
-        cuda.kernels(device.image, ("cell_means",))["cell_means"],
+        cuda.kernels(device.image, KERNELS)["cell_means"],
         (-(-threads // 128), 1, 1), (128, 1, 1),
-        (resident.picture.argument(), ctypes.c_uint64(table), ctypes.c_int(1),
-         ctypes.c_int(packed.slices), ctypes.c_int(packed.rows), ctypes.c_uint64(sums),
-         ctypes.c_uint64(means), ctypes.c_uint64(spans)), stream,
+        (*resident.picture.argument(), table, 1, packed.slices, packed.rows, sums, means, spans),
+        stream,
     )  # fmt: skip
     found = np.zeros(4, np.uint8)
     cuda.download(found.ctypes.data, means, 4, stream)
