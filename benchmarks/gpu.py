@@ -1,7 +1,8 @@
 """What the kernels cost on the GPU at hand, beside what its memory allows.
 
 Times are the GPU's own, between events, the median of many runs, with pictures that stay in its
-memory. The kernels are compiled for it first (nvcc or NVRTC).
+memory. The kernels are compiled for it first (nvcc or NVRTC). Then lanes are measured in ONNX
+Runtime, where that computes on the GPU: faces, plates, text and redaction, for every frame.
 
 examples:
   python -m benchmarks.gpu
@@ -11,6 +12,7 @@ examples:
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,9 +20,12 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks._common import BenchmarkError, emit, main, parser
+from benchmarks._gpu_lanes import bottleneck, lanes_table, measure_lanes, networks
 from benchmarks.redact import face_boxes, picture
+from edge.config import Settings
 from edge.inference.cuda import Cuda
 from edge.inference.gpu import gpu_here
+from edge.inference.onnx_cuda_proof import cuda_trouble
 from edge.inference.picture import DevicePicture
 from edge.inference.pool import Pool
 from edge.inference.preprocess import InputSpec, Preprocessor
@@ -155,8 +160,23 @@ def run(argv: list[str]) -> int:
             f"samples to within {worst}"  # fmt: skip
     result = {"gpu": here.name, "driver": here.driver, "compiler": compiled.compiler,
               "largest_error": worst, "rows": rows}  # fmt: skip
-    emit(result, [table(rows, title)], as_json=args.json)
+    tables = [table(rows, title)]
+    lanes, why = look(cuda, compiled.data)
+    for line in why:
+        print(f"left out: {line}", file=sys.stderr)
+    if lanes:
+        tables.append(lanes_table(lanes))
+        result |= {"lanes": lanes, "bottleneck": bottleneck(lanes)}
+    emit(result, tables, as_json=args.json)
     return 0
+
+
+def look(cuda: Cuda, image: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the lanes' rows, and what is left out, for want of what, one line each."""
+    if (trouble := cuda_trouble()) is not None:
+        return [], [f"lanes in ONNX Runtime on the GPU: {trouble}"]
+    found, missing = networks(Settings())
+    return (measure_lanes(cuda, image, found, SIZE) if found else []), missing
 
 
 if __name__ == "__main__":

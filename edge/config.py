@@ -263,9 +263,9 @@ class Runtime(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="What detectors run on. auto: the fastest device that this version can use "
-        "here. cpu: never a GPU. cuda: as auto, and regions are hidden on the GPU, too; nothing "
-        "starts where that does not give the CPU's pixels.",
+        description="What detectors run on. auto: each on the fastest device that it can use here. "
+        "cpu: never a GPU. cuda: all on the GPU, and regions are hidden there, too; nothing starts "
+        "where one of them cannot, or the GPU does not give the CPU's pixels.",
     )
 
 

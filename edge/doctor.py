@@ -17,7 +17,7 @@ from typing import Final
 from edge import __version__
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
-from edge.doctor_gpu import redaction_use
+from edge.doctor_gpu import binding_use, device_use, onnx_use, redaction_use
 from edge.doctor_lanes import LaneDoctor
 from edge.doctor_report import (
     Engines,
@@ -100,6 +100,8 @@ def collect(
         profiles=tuple(uses),
         live_encoder=_live_encoder(media),
         redaction=_tilde(redaction_use(machine)),
+        onnx_on_gpu=_tilde(onnx_use(machine)),
+        cuda_binding=_tilde(binding_use(machine)),
         problems=tuple(
             dict.fromkeys(Problem(p.serious, _tilde(p.text)) for p in _worst_first(problems))
         ),
@@ -201,7 +203,7 @@ def _profile_use(
         readiness=faces.readiness,
         model=faces.model,
         why=faces.why,
-        device="CPU (as set)" if settings.runtime.device == "cpu" else "CPU",
+        device=device_use(settings.runtime.device, parts),
         input_size=face.input_size,
         target_fps=settings.scheduler.target_fps,
         delay_s=settings.delay_s,

@@ -289,6 +289,7 @@ class _Judge:
 
     def _try(self, key: tuple[object, ...], lane: str, trial: Trial) -> str | None:
         """Load and run once for all profiles; return what is wrong, as cause and remedy."""
+        key = (self._settings.runtime.device, *key)
         if key not in self._tried:
             try:
                 trial()

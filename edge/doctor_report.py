@@ -110,6 +110,10 @@ class Report:
     """What video.encoder.codec "auto" would take for a live output, and why."""
     redaction: str
     """What hides regions here, and whether the GPU could."""
+    onnx_on_gpu: str
+    """Whether ONNX Runtime computes on the GPU here, or why it does not."""
+    cuda_binding: str
+    """What the CUDA driver is called through, and what is installed but cannot be used for it."""
     problems: tuple[Problem, ...]
 
     @property
@@ -187,7 +191,9 @@ def _machine_facts(report: Report) -> list[tuple[str, str]]:
             "ONNX Runtime",
             f"{inference.onnxruntime or 'missing'} ({', '.join(inference.providers)})",
         ),
+        ("… on the GPU", report.onnx_on_gpu),
         ("TensorRT", inference.tensorrt or "none"),
+        ("CUDA binding", report.cuda_binding),
         ("Redaction", report.redaction),
         ("Engines", f"{len(report.engines.files)} in {report.engines.folder}"),
         ("Optional", _optional(report.packages)),

@@ -129,7 +129,8 @@ def tagger_maker(settings: Settings) -> Callable[[], TokenTagger | None]:
             return lambda: load_word_tagger(threads=threads)
         folder = Path(item).expanduser()
         if folder.is_dir():
-            return lambda: TokenClassifier.load(folder, threads=threads)
+            device = settings.runtime.device
+            return lambda: TokenClassifier.load(folder, threads=threads, device=device)
         if folder.is_file() if is_path(item) else find_model(engines_dir(), item) is not None:
             resolved = store_of(settings).resolve([item], fetch=False)
             make = engine_maker(

@@ -61,6 +61,7 @@ def load_speech_model(
     vad_data = vad.read_bytes()
 
     def make_vad() -> VoiceDetector:
+        # On the CPU: 32 ms of sound at a time, each waits for the one before.
         return SileroVad(OnnxEngine(vad_data, vad.name, threads=1))
 
     make_vad()
@@ -202,6 +203,7 @@ def _moonshine(
     tokens = Vocabulary.parse(vocabulary, f"{item}-{_MOONSHINE_PARTS[2]}")
 
     def make() -> Transcriber:
+        # On the CPU: its files are quantised with operators that only that has kernels for.
         model = Moonshine(
             OnnxEngine(encoder, f"{item}-{_MOONSHINE_PARTS[0]}", threads=threads),
             OnnxEngine(decoder, f"{item}-{_MOONSHINE_PARTS[1]}", threads=threads),

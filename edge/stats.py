@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 REDACTION = "redaction"
 """Under this name failures of the GPU that hides are counted, and frames masked for them."""
+ENGINE = "engine"
+"""Under this name failures of models on the GPU are counted; the lane that ran them counts one as
+well."""
 RECOGNISER = "recogniser"
 """Under this name its failures are counted: nothing is blind for them, but nobody is shown."""
 MAX_STRETCHES = 1000

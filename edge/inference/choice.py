@@ -1,5 +1,5 @@
 """Which engine runs a model on this machine, and why: TensorRT's where the manifest vouches for one
-that was checked on this GPU, ONNX Runtime otherwise."""
+that was checked on this GPU, else ONNX Runtime on the GPU where that works, else on the CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.errors import ModelError
 from edge.inference.engine import Engine
+from edge.inference.failover import FailoverEngine
 from edge.inference.gpu import GpuIdentity, gpu_here
 from edge.inference.manifest import (
     Exported,
@@ -24,14 +25,19 @@ from edge.inference.onnx import OnnxEngine
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What runs a model. engine: the manifest's file; None for ONNX Runtime. why: a clause."""
+    """What runs a model.
+
+    engine: the manifest's file; None for ONNX Runtime. why: a clause. on_gpu: whether ONNX Runtime
+    has the GPU.
+    """
 
     engine: Exported | None
     why: str
+    on_gpu: bool = False
 
     def __str__(self) -> str:
         if self.engine is None or self.engine.engine is None:
-            return f"ONNX Runtime on the CPU: {self.why}"
+            return f"ONNX Runtime on the {'GPU' if self.on_gpu else 'CPU'}: {self.why}"
         facts = self.engine.engine
         return f"{facts.flavour} {facts.version}, {self.engine.precision}: {self.why}"
 
@@ -39,11 +45,23 @@ class Choice:
 def choose(
     manifest: Manifest, sha256: str, part: str, gpu: GpuIdentity | None, device: str
 ) -> Choice:
-    """Choose by what the manifest has of weights with this SHA-256. Pure but for the versions of
-    installed packages.
+    """Choose by what the manifest has of weights with this SHA-256, and what is installed.
 
-    device: auto, cpu or cuda, as runtime.device is set; cuda is auto here.
+    device: auto, cpu or cuda, as runtime.device is set. Raises ModelError, without a name, where it
+    is cuda and the GPU cannot be used.
     """
+    choice = _best(manifest, sha256, part, gpu, device)
+    if device == "cuda" and choice.engine is None and not choice.on_gpu:
+        raise ModelError(
+            f"the GPU cannot run it, as runtime.device=cuda asks: {choice.why}. "
+            "Set runtime.device to auto, and the CPU does."
+        )
+    return choice
+
+
+def _best(
+    manifest: Manifest, sha256: str, part: str, gpu: GpuIdentity | None, device: str
+) -> Choice:
     engines = [
         file for file in manifest.files
         if file.kind == "engine" and file.origin.sha256 == sha256 and file.part == part
@@ -53,16 +71,26 @@ def choose(
         return Choice(None, "runtime.device is cpu")
     if gpu is None:
         return Choice(None, "no NVIDIA GPU is here")
-    if not engines:
-        return Choice(None, "no engine was exported (privaedge export)")
     reasons: dict[str, None] = {}
+    if not engines:
+        reasons["no engine was exported (privaedge export)"] = None
     for file in ranked(engines):
         if (reason := unfit(file, gpu)) is None:
             assert file.check is not None
             same = 100 * file.check.agreement
             return Choice(file, f"checked on this {gpu.name}, {same:.1f} % of answers the same")
         reasons[reason] = None
-    return Choice(None, "; ".join(reasons))
+    trouble = cuda_trouble()
+    if trouble is not None:
+        reasons[trouble] = None
+    return Choice(None, "; ".join(reasons), on_gpu=trouble is None)
+
+
+def cuda_trouble() -> str | None:
+    """Return why ONNX Runtime cannot use the GPU here, as a clause; None where it can."""
+    from edge.inference.onnx_cuda_proof import cuda_trouble as ask  # needed with a GPU only
+
+    return ask()
 
 
 def unfit(file: Exported, gpu: GpuIdentity) -> str | None:
@@ -105,19 +133,49 @@ def engine_maker(
 ) -> Callable[[], Engine]:
     """Return what makes engines of a model, one for each lane.
 
-    data: the model as ONNX Runtime takes it. sha256: of its published file. Raises ModelError where
-    the manifest is damaged, or an engine that it vouches for is not what is there: that is told of,
-    never passed over.
+    data: the model as ONNX Runtime takes it. sha256: of its published file. Engines on the GPU go
+    over to the CPU when they go on failing.
+
+    Raises ModelError where the manifest is damaged, or an engine that it vouches for is not what is
+    there: that is told of, never passed over; and where device is cuda and there is no way to use
+    the GPU.
     """
     where = engines_dir() if folder is None else folder
-    choice = choose(load_manifest(where), sha256, part, gpu_here(), device)
-    if choice.engine is None or choice.engine.engine is None:
-        return lambda: OnnxEngine(data, name, threads=threads)
+    manifest = load_manifest(where)
+    try:
+        choice = choose(manifest, sha256, part, gpu_here(), device)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
+
+    def on_cpu() -> Engine:
+        return OnnxEngine(data, name, threads=threads)
+
+    if choice.engine is not None and choice.engine.engine is not None:
+        on_gpu = _tensorrt(where, choice.engine, choice.engine.engine.flavour, data, name)
+    elif choice.on_gpu:
+        on_gpu = _onnx_cuda(where, data, name)
+    else:
+        return on_cpu
+    return lambda: FailoverEngine(on_gpu, on_cpu)
+
+
+def _tensorrt(
+    where: Path, file: Exported, flavour: str, data: bytes, name: str
+) -> Callable[[], Engine]:
+    from edge.inference.eyes import SightedEngine
     from edge.inference.tensorrt import TensorRtEngine
 
-    plan, flavour = read_vouched(where, choice.engine), choice.engine.engine.flavour
-    metadata = OnnxEngine(data, name, threads=1).metadata
-    return lambda: TensorRtEngine(plan, name, flavour=flavour, metadata=metadata)
+    plan, metadata = read_vouched(where, file), OnnxEngine(data, name, threads=1).metadata
+    return lambda: SightedEngine(
+        TensorRtEngine(plan, name, flavour=flavour, metadata=metadata), folder=where
+    )
+
+
+def _onnx_cuda(where: Path, data: bytes, name: str) -> Callable[[], Engine]:
+    from edge.inference.eyes import SightedEngine
+    from edge.inference.onnx_cuda import OnnxCudaEngine
+
+    return lambda: SightedEngine(OnnxCudaEngine(data, name), folder=where)
 
 
 def explain(sha256: str, device: str = "auto", part: str = "", folder: Path | None = None) -> str:

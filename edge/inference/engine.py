@@ -25,6 +25,15 @@ class TensorSpec:
     shape: tuple[int | None, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceTensor:
+    """A tensor in the GPU's memory, rows without gaps. address: where it begins there."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 class Engine(Protocol):
     """A compiled model that runs. One engine is used by one thread at a time."""
 

@@ -60,7 +60,7 @@ def face_family(name: str | None, model: bytes, label: str) -> FaceFamily:
             if family.name == name:
                 return family
     else:
-        engine = OnnxEngine(model, label)
+        engine = OnnxEngine(model, label)  # only its names are read
         for family in FACE_FAMILIES:
             if family.recognise(engine):
                 return family

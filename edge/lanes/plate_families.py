@@ -75,7 +75,7 @@ def plate_family(name: str | None, model: bytes, label: str) -> PlateFamily:
             if family.name == name:
                 return family
     else:
-        engine = OnnxEngine(model, label)
+        engine = OnnxEngine(model, label)  # only its names are read
         for family in PLATE_FAMILIES:
             if family.recognise(engine):
                 return family

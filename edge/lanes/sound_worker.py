@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from edge.inference.news import heard_by
 from edge.lanes.lane import Findings
 from edge.lanes.speech import Evidence, SpeechLane, Task
 from edge.lanes.worker import MAX_FAILURES, LaneEvent, be_nice
 from edge.sound import SoundBlock, SoundSpan
+from edge.stats import ENGINE
 
 _log = logging.getLogger(__name__)
 
@@ -279,8 +281,10 @@ class SoundWorker:
         begun, cpu = time.perf_counter(), time.thread_time()
         evidence: Evidence | None = None
         reason = ""
+        told: list[str] = []
         try:
-            evidence = self._lane.look(task)
+            with heard_by(told.append):
+                evidence = self._lane.look(task)
         except BaseException as error:  # noqa: BLE001
             # Whatever it was (SystemExit would end the thread in silence), this is unjudged. Not
             # even the log is told the message: it may hold what was said.
@@ -297,6 +301,8 @@ class SoundWorker:
             self.cpu_s += time.thread_time() - cpu
             findings = self._lane.absorb(task, evidence)
         self._publish(findings, reason)
+        for line in told:
+            self._on_event(LaneEvent(ENGINE, findings.horizon, findings.horizon, line))
         return True
 
     def _publish(self, findings: Findings, reason: str | None) -> None:

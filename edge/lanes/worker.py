@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.detection import FloatArray
+from edge.inference.news import heard_by
 from edge.lanes.lane import Findings, Gap, Lane
+from edge.stats import ENGINE
 
 _log = logging.getLogger(__name__)
 
@@ -259,11 +261,13 @@ class LaneWorker:
             return not ended
         begun, cpu = time.perf_counter(), time.thread_time()
         evidence, reason = None, ""
+        told: list[str] = []
         try:
             if gap.skipped:
                 reason = "the detector is too slow"
             else:
-                evidence = self._lane.look(gap)
+                with heard_by(told.append):
+                    evidence = self._lane.look(gap)
         except BaseException as error:  # noqa: BLE001
             # Whatever it was (SystemExit would end the thread in silence), this gap is unjudged.
             # The message may come from a third party, so only its kind is told to the user.
@@ -281,6 +285,8 @@ class LaneWorker:
             self.cpu_s += time.thread_time() - cpu
             findings = self._lane.absorb(gap, evidence)
         self._publish(findings, reason)
+        for line in told:
+            self._on_event(LaneEvent(ENGINE, gap.look.pts, gap.look.pts, line))
         return True
 
     def _publish(self, findings: Findings, reason: str) -> None:

@@ -36,6 +36,7 @@ class TextClassifier:
 
         Raises ModelError where they are missing or damaged.
         """
+        # On the CPU: a line takes it less time than a GPU takes to be asked.
         return cls(OnnxEngine(read_weights(), WEIGHTS))
 
     def classify(self, lines: Sequence[str]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ and what has no counterpart counts as outside.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.inference.choice import engine_maker
 from edge.inference.engine import Engine
-from edge.inference.onnx import OnnxEngine
 from edge.pii.spans import Kind
 from edge.pii.tagger import OUTSIDE, Label, Scores, checked
 
@@ -79,11 +80,11 @@ class TokenClassifier:
         self._own_special = int(tokenizer.num_special_tokens_to_add(False))
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1) -> TokenClassifier:
-        """Load a model from a folder.
+    def load(cls, folder: Path, *, threads: int = 1, device: str = "cpu") -> TokenClassifier:
+        """Load a model from a folder. device: as runtime.device.
 
-        Raises ModelError where a file is missing or not what it should be, or the `tokenizers`
-        package is not installed.
+        Raises ModelError where a file is missing or not what it should be, the `tokenizers` package
+        is not installed, or the device cannot run it.
         """
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -100,7 +101,8 @@ class TokenClassifier:
             raise ModelError(
                 f"{folder / 'config.json'} has no usable id2label. Use the model's own config.json."
             ) from error
-        engine = OnnxEngine(model, folder.name, threads=threads)
+        digest = hashlib.sha256(model).hexdigest()
+        engine = engine_maker(model, folder.name, digest, device=device, threads=threads)()
         return cls(
             _checked_engine(engine),
             _tokenizer(tokenizer, str(folder / "tokenizer.json")),

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from numpy.typing import ArrayLike
 
 from edge.errors import DeviceError, InferenceError
 from edge.frame import Planes
+from edge.inference.budget import FailureBudget
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import RedactionStyle
 
-MAX_FAILURES: Final = 3
-"""In a row, before the CPU takes over: as many as a lane may have."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,20 +38,29 @@ class GpuRedactor(Protocol):
 class FailoverRedactor:
     """Hides regions on the GPU, on the CPU once the GPU has failed for good. Not thread-safe.
 
-    failures: of the GPU, in all. on_cpu: the CPU has taken over, until the stream ends.
+    on_cpu: the CPU has taken over, until the stream ends.
     """
 
     def __init__(
-        self, style: RedactionStyle, gpu: GpuRedactor, rebuild: Callable[[], GpuRedactor]
+        self,
+        style: RedactionStyle,
+        gpu: GpuRedactor,
+        rebuild: Callable[[], GpuRedactor],
+        budget: FailureBudget | None = None,
     ) -> None:
-        """gpu: proven. rebuild: makes one like it from scratch, proven, or raises."""
+        """gpu: proven. rebuild: makes one like it from scratch, proven, or raises. budget: how
+        often it may fail; a new one where None."""
         self._cpu = CpuRedactor(style)
         self._gpu: GpuRedactor | None = gpu
         self._rebuild = rebuild
-        self._row = 0
+        self._budget = budget or FailureBudget()
         self._troubles: list[str] = []
-        self.failures = 0
         self.on_cpu = False
+
+    @property
+    def failures(self) -> int:
+        """Of the GPU, in all."""
+        return self._budget.failures
 
     def redact(self, planes: Planes, boxes: ArrayLike) -> None:
         """Hide the boxes, as CpuRedactor.redact.
@@ -70,7 +78,7 @@ class FailoverRedactor:
         except Exception as error:
             self._judge(error)
             raise
-        self._row = 0
+        self._budget.worked()
 
     def mask_whole(self, planes: Planes) -> None:
         """Pixelate the whole picture: on the CPU where the GPU does not."""
@@ -92,13 +100,12 @@ class FailoverRedactor:
         """Count what was the GPU's fault, and drop a redactor that cannot be trusted any more."""
         if self._gpu is not None and not _is_fault(error):
             return
-        self.failures += 1
-        self._row += 1
+        self._budget.failed()
         old, self._gpu = self._gpu, None
-        self.on_cpu = self._row >= MAX_FAILURES
+        self.on_cpu = self._budget.spent
         cause = str(error).split("\n", 1)[0].rstrip(".")
         if self.on_cpu:
-            trouble = f"the GPU failed {self._row} times in a row, the CPU hides from now on"
+            trouble = f"the GPU failed {self._budget.recent} times, the CPU hides from now on"
         else:
             trouble = "the GPU failed, a frame was masked, it is set up again"
         self._troubles.append(trouble)

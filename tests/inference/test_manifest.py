@@ -54,6 +54,12 @@ def facts(**more) -> EngineFacts:
     return EngineFacts.model_validate(usual | more)
 
 
+@pytest.fixture(autouse=True)
+def without_onnxruntime_gpu(monkeypatch):
+    """A machine whose ONNX Runtime has the CPU only, whatever this one has."""
+    monkeypatch.setattr(choosing, "cuda_trouble", lambda: "onnxruntime-gpu is not installed")
+
+
 @pytest.fixture
 def tensorrt(monkeypatch):
     """A machine that has TensorRT 10.3 installed, as its packages say."""
@@ -185,7 +191,8 @@ def test_an_engine_that_was_tampered_with_stops_the_lane(tensorrt, tmp_path, mon
         engine_maker(b"", "net", WEIGHTS, device="auto", threads=1, folder=tmp_path)
     assert explain(WEIGHTS, folder=tmp_path).startswith("nothing: exported file")
     assert explain("0" * 64, folder=tmp_path) == (
-        "ONNX Runtime on the CPU: no engine was exported (privaedge export)"
+        "ONNX Runtime on the CPU: no engine was exported (privaedge export); "
+        "onnxruntime-gpu is not installed"
     )
 
 

@@ -10,10 +10,41 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge.errors import InferenceError, ModelError
+from edge.inference.bound import CudaMemory, HostMemory
 from edge.inference.engine import Engine, TensorSpec
+from edge.inference.failover import FailoverEngine
 from edge.inference.onnx import OnnxEngine
+from edge.inference.onnx_cuda import OnnxCudaEngine
+from tests.redact.emulator import emulated, shipped
 
 FLOAT = TensorProto.FLOAT
+
+
+def over(*, integrated: bool):
+    """An engine whose tensors go through a driver: its addresses are the host's."""
+
+    def make(data: bytes, name: str) -> Engine:
+        driver = emulated(shipped(), integrated=integrated).cuda
+        return OnnxCudaEngine(data, name, memory=CudaMemory(driver, device_type="cpu"))
+
+    return make
+
+
+MAKERS = {
+    "sessions": OnnxEngine,
+    "bound": lambda data, name: OnnxCudaEngine(data, name, memory=HostMemory()),
+    "bound to copies": over(integrated=False),
+    "bound to shared memory": over(integrated=True),
+    "with a spare": lambda data, name: FailoverEngine(
+        lambda: OnnxCudaEngine(data, name, memory=HostMemory()), lambda: OnnxEngine(data, name)
+    ),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request):
+    """What makes engines: all of them keep the same promises."""
+    return MAKERS[request.param]
 
 
 def model(nodes, inputs, outputs) -> bytes:
@@ -38,8 +69,8 @@ def reciprocal() -> bytes:
     return model(nodes, [("x", FLOAT, ["n"])], outputs)
 
 
-def test_a_model_runs_and_its_outputs_have_their_names():
-    engine: Engine = OnnxEngine(reciprocal(), "reciprocal")
+def test_a_model_runs_and_its_outputs_have_their_names(make):
+    engine: Engine = make(reciprocal(), "reciprocal")
     assert engine.inputs == ("x",)
     assert engine.outputs == ("same", "inverse")
     results = engine.run({"x": np.array([1, 2, 4], np.float32)})
@@ -75,10 +106,10 @@ def test_a_model_says_what_it_takes_and_gives():
     assert dict(engine.metadata) == {}
 
 
-def test_metadata_comes_as_it_was_written_and_cannot_be_changed():
+def test_metadata_comes_as_it_was_written_and_cannot_be_changed(make):
     proto = onnx.load_model_from_string(reciprocal())
     helper.set_model_props(proto, {"names": "{0: 'plate'}", "empty": "", "é": "ü\n"})
-    engine = OnnxEngine(proto.SerializeToString(), "named")
+    engine = make(proto.SerializeToString(), "named")
     assert dict(engine.metadata) == {"names": "{0: 'plate'}", "empty": "", "é": "ü\n"}
     with pytest.raises(TypeError):
         engine.metadata["names"] = "other"
@@ -86,29 +117,29 @@ def test_metadata_comes_as_it_was_written_and_cannot_be_changed():
 
 @pytest.mark.parametrize("value", [0.0, -0.0, np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 500, 999])
-def test_one_number_that_is_none_spoils_the_whole_answer(value, place):
+def test_one_number_that_is_none_spoils_the_whole_answer(make, value, place):
     x = np.ones(1000, np.float32)
     x[place] = value
-    engine = OnnxEngine(reciprocal(), "reciprocal")
+    engine = make(reciprocal(), "reciprocal")
     with pytest.raises(InferenceError, match=r"reciprocal gave NaN or infinity in output \w+"):
         engine.run({"x": x})
     x[place] = 1  # it works again
     assert np.allclose(engine.run({"x": x})["inverse"], 1)
 
 
-def test_a_half_precision_overflow_is_noticed():
+def test_a_half_precision_overflow_is_noticed(make):
     node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16)
     narrow = model([node], [("x", FLOAT, ["n"])], [("y", TensorProto.FLOAT16, ["n"])])
-    engine = OnnxEngine(narrow, "narrow")
+    engine = make(narrow, "narrow")
     assert engine.run({"x": np.array([65504], np.float32)})["y"].dtype == np.float16
     with pytest.raises(InferenceError, match="narrow gave"):
         engine.run({"x": np.array([1e6], np.float32)})
 
 
-def test_integers_and_empty_outputs_are_finite():
+def test_integers_and_empty_outputs_are_finite(make):
     node = helper.make_node("NonZero", ["x"], ["where"])
     integers = model([node], [("x", FLOAT, ["n"])], [("where", TensorProto.INT64, [1, "k"])])
-    engine = OnnxEngine(integers, "integers")
+    engine = make(integers, "integers")
     assert engine.run({"x": np.array([0, 3, 0, 1], np.float32)})["where"].tolist() == [[1, 3]]
     assert engine.run({"x": np.zeros(4, np.float32)})["where"].shape == (1, 0)
     assert engine.run({"x": np.zeros(0, np.float32)})["where"].shape == (1, 0)
@@ -127,18 +158,18 @@ def test_integers_and_empty_outputs_are_finite():
     ],
     ids=["none", "another name", "one too many", "rank", "type", "text", "nothing"],
 )
-def test_what_cannot_be_run_is_one_line(feeds):
-    engine = OnnxEngine(reciprocal(), "reciprocal")
+def test_what_cannot_be_run_is_one_line(make, feeds):
+    engine = make(reciprocal(), "reciprocal")
     with pytest.raises(InferenceError, match="reciprocal failed: ") as caught:
         engine.run(feeds)
     assert "\n" not in str(caught.value)
 
 
-def test_a_failure_inside_the_graph_is_an_inference_error():
+def test_a_failure_inside_the_graph_is_an_inference_error(make):
     """A Reshape to a size that the data does not have: found only when it runs."""
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     inputs = [("x", FLOAT, ["n"]), ("shape", TensorProto.INT64, [1])]
-    engine = OnnxEngine(model([node], inputs, [("y", FLOAT, ["m"])]), "reshape")
+    engine = make(model([node], inputs, [("y", FLOAT, ["m"])]), "reshape")
     x = np.ones(6, np.float32)
     assert engine.run({"x": x, "shape": np.array([6])})["y"].shape == (6,)
     with pytest.raises(InferenceError, match="reshape failed: ") as caught:
@@ -151,17 +182,17 @@ def test_a_failure_inside_the_graph_is_an_inference_error():
     [b"", b"\x00", b"not a model at all", b"<!DOCTYPE html><html>", reciprocal()[:40]],
     ids=["empty", "zero", "text", "web page", "truncated"],
 )
-def test_bytes_that_are_no_model_are_an_error_with_a_remedy(data):
+def test_bytes_that_are_no_model_are_an_error_with_a_remedy(make, data):
     with pytest.raises(ModelError, match="privaedge models fetch NAME --force") as caught:
-        OnnxEngine(data, "mine")
+        make(data, "mine")
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_from_the_future_is_an_error_with_a_remedy():
+def test_a_model_from_the_future_is_an_error_with_a_remedy(make):
     node = helper.make_node("Reciprocal", ["x"], ["y"], domain="no.such.domain")
     unknown = model([node], [("x", FLOAT, ["n"])], [("y", FLOAT, ["n"])])
     with pytest.raises(ModelError, match=r"mine cannot be loaded by ONNX Runtime \d") as caught:
-        OnnxEngine(unknown, "mine")
+        make(unknown, "mine")
     assert "\n" not in str(caught.value)
 
 
@@ -178,8 +209,8 @@ def test_answers_are_the_same_with_more_threads_and_in_any_thread():
     assert all(np.array_equal(answer, wanted) for answer in answers)
 
 
-def test_an_answer_is_not_overwritten_by_the_next():
-    engine = OnnxEngine(reciprocal(), "reciprocal")
+def test_an_answer_is_not_overwritten_by_the_next(make):
+    engine = make(reciprocal(), "reciprocal")
     first = engine.run({"x": np.full(100, 2, np.float32)})["inverse"]
     engine.run({"x": np.full(100, 4, np.float32)})
     assert (first == 0.5).all()

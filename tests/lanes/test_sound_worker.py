@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from edge.inference.news import tell
 from edge.lanes.lane import Findings
 from edge.lanes.sound_worker import SoundWorker
 from edge.lanes.speech import SpeechEngines, SpeechLane
@@ -20,6 +21,7 @@ from edge.lanes.worker import MAX_FAILURES, LaneEvent
 from edge.sound import Samples, SoundBlock
 from edge.sound_gate import ClearedSound, SoundLine
 from edge.speech.words import SAMPLE_RATE, Word
+from edge.stats import ENGINE
 from tests.lanes.talk import EnergyVoice, FormTagger, ToneTranscriber, blocks, private, speak
 
 TIMEOUT_S = 5.0
@@ -164,6 +166,15 @@ def test_recogniser_that_throws_leaves_its_chunk_silent_and_goes_on(error: BaseE
     assert event.start < said[1].start < said[1].end < event.end
     assert event.reason == f"speech recognition failed: {type(error).__name__}"
     assert "secret" not in repr(event)
+
+
+def test_what_an_engine_tells_while_it_is_run_becomes_an_event() -> None:
+    samples, _ = three_sentences()
+    bench = Bench(Scripted({1: lambda: tell("the CPU takes over")}))
+    bench.feed(blocks(samples))
+    bench.finish()
+    (event,) = bench.events
+    assert (event.lane, event.reason) == (ENGINE, "the CPU takes over")
 
 
 def test_voice_detector_that_throws_is_replaced() -> None:

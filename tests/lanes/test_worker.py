@@ -13,10 +13,13 @@ import pytest
 
 from edge.delay import Gate, Verdict
 from edge.detection import FloatArray
+from edge.errors import InferenceError
 from edge.frame import Frame, Picture
+from edge.inference.news import tell
 from edge.lanes.lane import Findings, Gap, Lane
 from edge.lanes.worker import MAX_FAILURES, QUEUE_GAPS, LaneEvent, LaneWorker
 from edge.motion import IDENTITY, Motion
+from edge.stats import ENGINE
 
 TIMEOUT_S = 5.0
 LONG_S = 30.0
@@ -396,3 +399,24 @@ def test_stopped_worker_says_nothing_more(released: threading.Event) -> None:
     bench.now += 10 * TIMEOUT_S
     bench.worker.check()
     assert bench.verdicts(3) == "rww"
+
+
+def test_what_an_engine_tells_while_it_is_run_becomes_an_event() -> None:
+    def look(gap: Gap) -> int:
+        if gap.look.frame_id == 1:
+            tell("net failed on the GPU, it is set up again")
+            raise InferenceError("failed")
+        if gap.look.frame_id == 2:
+            tell("the CPU takes over")
+        return gap.look.frame_id
+
+    bench = started(Bench(ScriptedLane(look)))
+    bench.submit(gap(0), gap(1), gap(2))
+    bench.worker.end()
+    bench.wait_for(lambda: bench.horizons[-1:] == [float("inf")])
+    assert [(event.lane, event.start, event.reason) for event in bench.events] == [
+        ("faces", 1.0, "the detector failed: InferenceError"),
+        (ENGINE, 1.0, "net failed on the GPU, it is set up again"),
+        (ENGINE, 2.0, "the CPU takes over"),
+    ]
+    assert bench.verdicts(3) == "rmr"

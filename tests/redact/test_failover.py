@@ -6,7 +6,6 @@ import ctypes
 import gc
 import itertools
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,18 +16,18 @@ from edge.build import releaser
 from edge.config import Settings
 from edge.errors import DeviceError, InferenceError, PrivaedgeError
 from edge.frame import Planes
-from edge.inference.cuda import Cuda
+from edge.inference.budget import MAX_FAILURES, FailureBudget
 from edge.live import LivePipeline
 from edge.redact import cuda_proof
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import RedactionStyle
-from edge.redact.failover import MAX_FAILURES, FailoverRedactor
+from edge.redact.failover import FailoverRedactor
 from edge.redact.packing import MOST_REGIONS
 from edge.release import Releaser
 from edge.stats import REDACTION
 from tests.harness import FRAMES, HIDDEN, SIZE, Script, Seen, decode, fine_detail, likeness, run
 from tests.harness import true_face as face_at
-from tests.redact.emulator import emulated, shipped
+from tests.redact.emulator import emulated, opened, separate
 from tests.redact.test_cuda_proof import vouch
 from tests.test_live import Camera, run_live, shows
 
@@ -40,13 +39,14 @@ FOR_EVER = -1
 @pytest.fixture
 def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ctypes.CDLL]:
     """A GPU that faults can be planted in, of which nobody else holds the context."""
-    library = shutil.copy(shipped(), tmp_path / "libcuda_with_faults.so")
+    library = separate(tmp_path)
     device = emulated(library)
     vouch(tmp_path / "engines", device)
     monkeypatch.setenv("PRIVAEDGE_ENGINES", str(tmp_path / "engines"))
-    monkeypatch.setattr(cuda_proof, "Cuda", lambda: Cuda(str(library)))
+    monkeypatch.setattr(cuda_proof, "Cuda", lambda: opened(library))
     api = device.emulator
     assert api is not None
+    api.fail_launches(-1, 0)
     del device
     assert api.count_holders() == 0
     cuda_proof._first_gpu.cache_clear()
@@ -63,9 +63,9 @@ def launches_of_proof(api: ctypes.CDLL) -> int:
     return int(api.count_launches() - before)
 
 
-def failover() -> FailoverRedactor:
+def failover(budget: FailureBudget | None = None) -> FailoverRedactor:
     gpu = cuda_proof.open_redactor(STYLE, 320, 180)
-    return FailoverRedactor(STYLE, gpu, lambda: cuda_proof.reopen_redactor(STYLE, 320, 180))
+    return FailoverRedactor(STYLE, gpu, lambda: cuda_proof.reopen_redactor(STYLE, 320, 180), budget)
 
 
 def picture() -> Planes:
@@ -97,12 +97,14 @@ def fails(redactor: FailoverRedactor) -> None:
     expect(one, other)
 
 
-def test_one_failure_is_forgotten_once_the_gpu_works_again(emulator):
-    redactor = failover()
+def test_a_failure_now_and_then_is_forgotten(emulator):
+    window = 20
+    redactor = failover(FailureBudget(window=window))
     for _ in range(MAX_FAILURES + 1):
         emulator.fail_launches(1, 1)  # the first kernel of two has run
         fails(redactor)
-        hides(redactor)
+        for _ in range(window // (MAX_FAILURES - 1)):
+            hides(redactor)
         assert redactor.take_troubles() == [
             "the GPU failed, a frame was masked, it is set up again"
         ]
@@ -113,8 +115,17 @@ def test_one_failure_is_forgotten_once_the_gpu_works_again(emulator):
     assert emulator.count_launches() > before
 
 
+def test_a_gpu_that_fails_at_every_other_frame_is_given_up(emulator):
+    redactor = failover()
+    for _ in range(MAX_FAILURES):
+        emulator.fail_launches(1, 1)
+        fails(redactor)
+        hides(redactor)
+    assert redactor.on_cpu
+
+
 @pytest.mark.parametrize("count", [MAX_FAILURES, FOR_EVER])
-def test_the_third_failure_in_a_row_hands_over_to_the_cpu_for_good(emulator, count, caplog):
+def test_the_third_failure_hands_over_to_the_cpu_for_good(emulator, count, caplog):
     redactor = failover()
     emulator.fail_launches(0, count)
     with caplog.at_level(logging.WARNING):
@@ -123,7 +134,7 @@ def test_the_third_failure_in_a_row_hands_over_to_the_cpu_for_good(emulator, cou
             fails(redactor)
     assert redactor.on_cpu
     *_, last = redactor.take_troubles()
-    assert last == "the GPU failed 3 times in a row, the CPU hides from now on"
+    assert last == "the GPU failed 3 times, the CPU hides from now on"
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == MAX_FAILURES
     assert told[-1].startswith(last)
@@ -158,7 +169,7 @@ def test_a_lost_device_comes_back_in_a_new_context(emulator):
 
 
 def test_a_device_that_others_hold_as_well_stays_lost(emulator, tmp_path):
-    other = Cuda(str(tmp_path / "libcuda_with_faults.so"))
+    other = opened(separate(tmp_path))
     redactor = failover()
     emulator.lose_device()
     for _ in range(MAX_FAILURES):
@@ -207,7 +218,7 @@ def test_a_film_is_masked_where_the_gpu_fails_and_hidden_everywhere_else(
     assert seen.masked == set(range(20, 20 + failures))
     assert stats.frames_masked == stats.masked_by[REDACTION] == failures
     assert stats.failures == {REDACTION: failures}
-    handed_over = "redaction: the GPU failed 3 times in a row, the CPU hides from now on"
+    handed_over = "redaction: the GPU failed 3 times, the CPU hides from now on"
     assert (handed_over in stats.reasons) == (failures == MAX_FAILURES)
 
 

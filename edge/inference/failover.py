@@ -1,0 +1,125 @@
+"""An engine on the GPU that is set up again when it fails, and given up for one on the CPU when it
+goes on failing.
+
+A run that fails raises in any case: what was looked at stays unjudged, and is masked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from edge.errors import InferenceError
+from edge.frame import Picture
+from edge.inference.budget import FailureBudget
+from edge.inference.engine import Engine, Tensors, TensorSpec
+from edge.inference.news import tell
+from edge.inference.onnx import first_line
+from edge.inference.preprocess import InputSpec
+from edge.inference.sight import SeeingEngine
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class FailoverEngine:
+    """Runs on the GPU, on the CPU once the GPU has failed for good. Implements Engine.
+
+    Whatever raises counts, NaN too: a picture on which 16 bits overflow is one for the CPU. The
+    CPU takes longer, and its lane is given fewer looks by the feed, which goes by how long they
+    take.
+    """
+
+    def __init__(self, on_gpu: Callable[[], Engine], on_cpu: Callable[[], Engine]) -> None:
+        """on_gpu, on_cpu: make an engine from scratch, or raise. Raises what the first raises."""
+        self._make_gpu, self._make_cpu = on_gpu, on_cpu
+        first = on_gpu()
+        self._gpu: Engine | None = first
+        self._cpu: Engine | None = None
+        self._budget = FailureBudget()
+        self.on_cpu = False
+        """The CPU has taken over, as long as this engine lasts."""
+        self.name = first.name
+        self.inputs, self.outputs = first.inputs, first.outputs
+        self.input_specs: tuple[TensorSpec, ...] = first.input_specs
+        self.output_specs: tuple[TensorSpec, ...] = first.output_specs
+        self.metadata: Mapping[str, str] = first.metadata
+
+    @property
+    def failures(self) -> int:
+        """Of the GPU, in all."""
+        return self._budget.failures
+
+    def run(self, feeds: Tensors) -> Tensors:
+        """Run once. Raises InferenceError when it fails or an output is not finite."""
+        if self.on_cpu:
+            return self._on_cpu().run(feeds)
+        results = self._attempt(lambda gpu: gpu.run(feeds))
+        self._budget.worked()
+        return results
+
+    def see(self, picture: Picture, spec: InputSpec) -> Tensors | None:
+        """Run once on a picture. None where it has to be shown as a tensor: to the CPU, and to a
+        GPU's engine that has no eyes. Raises as `run`."""
+        if self.on_cpu:
+            return None
+
+        def look(gpu: Engine) -> Tensors | None:
+            return gpu.see(picture, spec) if isinstance(gpu, SeeingEngine) else None
+
+        results = self._attempt(look)
+        if results is not None:
+            self._budget.worked()
+        return results
+
+    def close(self) -> None:
+        """Give everything back."""
+        for engine in (self._gpu, self._cpu):
+            _close(engine)
+        self._gpu = self._cpu = None
+
+    def _attempt(self, work: Callable[[Engine], T]) -> T:
+        """Have the GPU do something, set up again where it has failed before. Raises
+        InferenceError."""
+        try:
+            if self._gpu is None:
+                self._gpu = self._make_gpu()
+            return work(self._gpu)
+        except Exception as error:
+            self._give_up(error)
+            if isinstance(error, InferenceError):
+                raise
+            raise InferenceError(f"model {self.name} failed: {first_line(error)}") from error
+
+    def _on_cpu(self) -> Engine:
+        if self._cpu is None:
+            try:
+                self._cpu = self._make_cpu()
+            except Exception as error:
+                raise InferenceError(f"model {self.name} failed: {first_line(error)}") from error
+        return self._cpu
+
+    def _give_up(self, error: Exception) -> None:
+        """Count a failure, and drop an engine that cannot be trusted any more."""
+        self._budget.failed()
+        self.on_cpu = self._budget.spent
+        old, self._gpu = self._gpu, None
+        if self.on_cpu:
+            line = f"{self.name} failed {self._budget.recent} times on the GPU, the CPU takes over"
+        else:
+            line = f"{self.name} failed on the GPU, it is set up again"
+        _log.warning("%s: %s", line, first_line(error).rstrip("."))
+        tell(line)
+        _close(old)
+
+
+def _close(engine: Engine | None) -> None:
+    """Let go of an engine; those that hold memory of a GPU can be told to."""
+    close = getattr(engine, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except Exception:  # noqa: BLE001 - it has failed already, and is gone
+        _log.debug("an engine could not be closed", exc_info=True)
