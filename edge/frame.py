@@ -42,8 +42,19 @@ class Picture(Protocol):
         """Height in pixels, even."""
 
     @property
+    def layout(self) -> PlaneLayout:
+        """How chroma is stored."""
+
+    @property
+    def full_range(self) -> bool:
+        """True where luma uses 0..255 instead of 16..235."""
+
+    @property
     def luma(self) -> ByteArray:
         """The (H, W) luma plane, to be read only."""
+
+    def copy_planes(self, out: Planes) -> None:
+        """Copy all samples into planes of the same layout and size."""
 
     def shrink(self, width: int, height: int) -> ByteArray:
         """Scale and convert in one step: planar RGB of shape (3, height, width), uint8."""
@@ -82,7 +93,21 @@ class GonePicture:
     height: int
 
     @property
+    def layout(self) -> PlaneLayout:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    @property
+    def full_range(self) -> bool:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    @property
     def luma(self) -> ByteArray:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    def copy_planes(self, out: Planes) -> None:
         """Raise LookupError."""
         raise LookupError("this picture has left")
 

@@ -7,7 +7,6 @@ redact/looking.cuh.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,10 +16,19 @@ from numpy.typing import NDArray
 
 from edge.frame import ByteArray
 from edge.inference.cuda import Cuda
-from edge.inference.picture import DevicePicture
+from edge.inference.engine import DeviceTensor
+from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Pool
 
-KERNELS: Final = ("detector_inputs", "shrink_luma", "luma_difference")
+_COLOUR: Final = "ffffff"
+"""struct Colour of looking.cuh: luma_zero, luma_gain, red_v, green_u, green_v, blue_u."""
+_AFFINE: Final = "6f"
+KERNELS: Final = {
+    "detector_inputs": f"{PLANES} {_COLOUR} P",
+    "shrink_luma": f"{PLANES} P i i",
+    "luma_difference": f"P P i i {_AFFINE} P",
+}
+"""Those of looking.cuh, and their parameters."""
 Matrix = Literal["bt601", "bt709"]
 _RED_BLUE: Final = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 """Kr and Kb, ITU-R BT.601-7 and BT.709-6."""
@@ -34,16 +42,6 @@ _TARGET: Final = np.dtype([
     ("channel", np.int32, 3), ("scale", np.float32, 3), ("bias", np.float32, 3),
     ("border", np.float32, 3), ("spare", np.int32),
 ])  # fmt: skip
-
-
-class _Colour(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_float) for name in (
-        "luma_zero", "luma_gain", "red_v", "green_u", "green_v", "blue_u",
-    )]  # fmt: skip
-
-
-class _Affine(ctypes.Structure):
-    _fields_ = [("back", ctypes.c_float * 6)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +115,12 @@ class Preprocessor:
         cuda.upload(self._table, self._piece.host_address, table.nbytes, self.stream)
         cuda.wait(self.stream)
 
+    def tensor(self, index: int) -> DeviceTensor:
+        """Return one detector's input, (1, 3, height, width), as an engine takes it."""
+        spec = self.specs[index]
+        dtype = np.dtype(np.float16 if spec.half else np.float32)
+        return DeviceTensor(self.outputs[index], (1, 3, spec.height, spec.width), dtype)
+
     def load(self, picture: DevicePicture, matrix: Matrix = "bt601") -> None:
         """Queue filling all tensors on `stream`, and do not wait."""
         self._cuda.enter()
@@ -127,7 +131,7 @@ class Preprocessor:
         grid = (-(-across // _BLOCK[0]), -(-down // _BLOCK[1]), len(self.specs))
         self._cuda.launch(
             self._kernels["detector_inputs"], grid, _BLOCK,
-            (picture.argument(), colour, ctypes.c_uint64(self._table)), self.stream,
+            (*picture.argument(), *colour, self._table), self.stream,
         )  # fmt: skip
 
     def luma(self, picture: DevicePicture) -> ByteArray:
@@ -139,7 +143,7 @@ class Preprocessor:
         grid = (-(-width // _BLOCK[0]), -(-height // _BLOCK[1]), 1)
         self._cuda.launch(
             self._kernels["shrink_luma"], grid, _BLOCK,
-            (picture.argument(), ctypes.c_uint64(out), ctypes.c_int(width), ctypes.c_int(height)),
+            (*picture.argument(), out, width, height),
             self.stream,
         )  # fmt: skip
         assert self._piece.host is not None
@@ -157,12 +161,11 @@ class Preprocessor:
         now, before = (self._small + (width * height if odd else 0) for odd in (self._odd,
                        not self._odd))  # fmt: skip
         self._cuda.clear(self._sum, 8, self.stream)
-        motion = _Affine((ctypes.c_float * 6)(*back.reshape(-1).tolist()))
+        motion = back.reshape(-1).tolist()
         self._cuda.launch(
             self._kernels["luma_difference"], (-(-width * height // _THREADS), 1, 1),
             (_THREADS, 1, 1),
-            (ctypes.c_uint64(before), ctypes.c_uint64(now), ctypes.c_int(width),
-             ctypes.c_int(height), motion, ctypes.c_uint64(self._sum)), self.stream,
+            (before, now, width, height, *motion, self._sum), self.stream,
         )  # fmt: skip
         self._cuda.download(self._piece.host_address, self._sum, 8, self.stream)
         self._cuda.wait(self.stream)
@@ -178,13 +181,13 @@ class Preprocessor:
         self._cuda.drop_stream(self.stream)
 
 
-def _colour(matrix: Matrix, *, full_range: bool) -> _Colour:
+def _colour(matrix: Matrix, *, full_range: bool) -> tuple[float, ...]:
     red, blue = _RED_BLUE[matrix]
     green = 1 - red - blue
     # 219 levels of luma and 224 of chroma where the range is limited.
     luma = 1.0 if full_range else 255 / 219
     chroma = 2.0 if full_range else 2 * 255 / 224
-    return _Colour(
+    return (
         0 if full_range else 16, luma, chroma * (1 - red), -chroma * (1 - blue) * blue / green,
         -chroma * (1 - red) * red / green, chroma * (1 - blue),
     )  # fmt: skip

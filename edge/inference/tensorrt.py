@@ -1,11 +1,12 @@
 """Engines of TensorRT, and of TensorRT for RTX, behind the Engine interface.
 
-One stream and one set of buffers an engine; inputs and outputs go through page-locked memory. The
-plan has to come from manifest.read_vouched: deserialising runs what is in it.
+One stream and one set of buffers an engine. The plan has to come from manifest.read_vouched:
+deserialising runs what is in it.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
@@ -14,97 +15,172 @@ from typing import Any
 import numpy as np
 
 from edge.errors import InferenceError, ModelError
-from edge.inference.cuda import Buffer, Cuda
-from edge.inference.engine import Tensors, TensorSpec
+from edge.inference.bound import CudaMemory, Memory, Slot, tensor_bytes
+from edge.inference.cuda import Cuda
+from edge.inference.engine import DeviceTensor, Tensors, TensorSpec
+from edge.inference.onnx import finite
 
 
 class TensorRtEngine:
-    """A serialised engine on the first GPU. Implements edge.inference.engine.Engine."""
+    """A serialised engine on the first GPU. Implements edge.inference.engine.Engine.
+
+    Inputs come from the host (`run`) or lie in the GPU's memory already (`run_device`). TensorRT is
+    told an address or a shape only where it is another than before, and nothing is allocated for a
+    size that has come already.
+    """
 
     def __init__(
-        self, plan: bytes, name: str, *, flavour: str, metadata: Mapping[str, str] | None = None
+        self,
+        plan: bytes,
+        name: str,
+        *,
+        flavour: str,
+        metadata: Mapping[str, str] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Deserialise a plan. flavour: tensorrt or tensorrt_rtx, whichever built it. metadata: of
-        the ONNX file that it was built from.
+        the ONNX file that it was built from. memory: where the tensors lie; it belongs to the
+        engine from then on. None for the GPU's, with a stream of its own.
 
         Raises ModelError where there is no GPU, no such TensorRT, or the plan is for another GPU,
         driver or version.
         """
         self.name = name
         self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
-        self._cuda = Cuda()
+        memory = CudaMemory(Cuda()) if memory is None else memory
+        self._parts = _Parts(memory)
+        # Whoever drops the engine drops its memory as well, and TensorRT's part has to be gone
+        # first.
+        self._finalizer = weakref.finalize(self, self._parts.close)
+        self._finalizer.atexit = False  # a stuck thread may still be in it
         try:
             trt = import_module(flavour)
         except ImportError as error:
+            self.close()
             raise ModelError(
                 f"{name}: {flavour} is not installed. Install it, or set runtime.device to cpu."
             ) from error
-        self._cuda.enter()
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))
-        engine = self._runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise ModelError(
-                f"{name}: the engine is damaged, or was built for another GPU, driver or version "
-                f"of {flavour} than {trt.__version__} here. Run `privaedge export` again."
-            )
-        self._engine = engine
-        self._context = engine.create_execution_context()
-        if self._context is None:
-            raise ModelError(
-                f"{name}: there is not enough GPU memory for the engine. End other programs."
-            )
+        try:
+            memory.enter()
+            self._parts.open(trt, plan, name, flavour)
+        except BaseException:
+            self.close()
+            raise
+        engine = self._parts.engine
         names = [engine.get_tensor_name(at) for at in range(engine.num_io_tensors)]
         reads = trt.TensorIOMode.INPUT
         self._types = {n: np.dtype(trt.nptype(engine.get_tensor_dtype(n))) for n in names}
         self.inputs = tuple(n for n in names if engine.get_tensor_mode(n) == reads)
         self.outputs = tuple(n for n in names if engine.get_tensor_mode(n) != reads)
-        self.input_specs = tuple(self._spec(n) for n in self.inputs)
-        self.output_specs = tuple(self._spec(n) for n in self.outputs)
-        self._buffers = {n: Buffer(self._cuda) for n in names}
-        self._stream = self._cuda.stream()
+        self.input_specs = tuple(self._spec(engine, n) for n in self.inputs)
+        self.output_specs = tuple(self._spec(engine, n) for n in self.outputs)
+        self._slots: dict[str, Slot] = {n: memory.slot() for n in names}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._addresses: dict[str, int] = {}
 
     def run(self, feeds: Tensors) -> Tensors:
         """Run once. Raises InferenceError when it fails or an output is not finite."""
-        self._cuda.enter()
+        self._parts.memory.enter()
         for name in self.inputs:
-            self._feed(name, np.asarray(feeds[name]))
-        shapes = {name: tuple(self._context.get_tensor_shape(name)) for name in self.outputs}
+            value = np.asarray(feeds[name])
+            self._expect(name, value.dtype, value.shape)
+            slot = self._slots[name]
+            slot.reserve(max(1, value.nbytes))
+            np.copyto(slot.view(value.shape, value.dtype), value)
+            slot.send(value.nbytes)
+            self._set_address(name, slot.address)
+        return self._execute()
+
+    def run_device(self, feeds: Mapping[str, DeviceTensor], *, after: int = 0) -> Tensors:
+        """Run once on inputs in the GPU's memory. Raises as `run`.
+
+        after: an event that happens when they are complete; 0 where that is so already, or queued
+        on this engine's stream.
+        """
+        memory = self._parts.memory
+        memory.enter()
+        if after:
+            memory.follow(after)
+        for name in self.inputs:
+            tensor = feeds[name]
+            self._expect(name, tensor.dtype, tensor.shape)
+            self._set_address(name, tensor.address)
+        return self._execute()
+
+    def close(self) -> None:
+        """Give engine, memory and stream back."""
+        self._finalizer()
+
+    def _execute(self) -> Tensors:
+        memory, context = self._parts.memory, self._parts.context
+        shapes = {name: tuple(context.get_tensor_shape(name)) for name in self.outputs}
+        sizes = {}
         for name, shape in shapes.items():
             if min(shape, default=0) < 0:
                 raise InferenceError(f"model {self.name}: the size of output {name} is not known")
-            size = int(np.prod(shape, dtype=np.int64)) * self._types[name].itemsize
-            self._buffers[name].reserve(max(1, size))
-            self._context.set_tensor_address(name, int(self._buffers[name].device.value))
-        if not self._context.execute_async_v3(self._stream):
+            sizes[name] = tensor_bytes(shape, self._types[name])
+            self._slots[name].reserve(max(1, sizes[name]))
+            self._set_address(name, self._slots[name].address)
+        if not context.execute_async_v3(memory.stream):
             raise InferenceError(f"model {self.name} failed on the GPU")
-        for name, shape in shapes.items():
-            size = int(np.prod(shape, dtype=np.int64)) * self._types[name].itemsize
-            self._buffers[name].download(size, self._stream)
-        self._cuda.wait(self._stream)
-        results = {}
-        for name, shape in shapes.items():
-            value = self._buffers[name].host(shape, self._types[name]).copy()
-            if not np.isfinite(value).all():
-                raise InferenceError(f"model {self.name} gave NaN or infinity in output {name}")
-            results[name] = value
-        return results
+        for name, size in sizes.items():
+            self._slots[name].fetch(size)
+        memory.wait()
+        return finite(self.name, {
+            name: self._slots[name].view(shape, self._types[name]).copy()
+            for name, shape in shapes.items()
+        })  # fmt: skip
 
-    def _feed(self, name: str, value: Any) -> None:
-        if value.dtype != self._types[name]:
+    def _expect(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        if dtype != self._types[name]:
             raise InferenceError(
-                f"model {self.name}: input {name} is {value.dtype}, expected {self._types[name]}"
+                f"model {self.name}: input {name} is {dtype}, expected {self._types[name]}"
             )
-        if not self._context.set_input_shape(name, value.shape):
+        if self._shapes.get(name) == shape:
+            return
+        self._shapes.pop(name, None)
+        if not self._parts.context.set_input_shape(name, shape):
             raise InferenceError(
-                f"model {self.name}: input {name} of shape {value.shape} is beyond what the engine "
+                f"model {self.name}: input {name} of shape {shape} is beyond what the engine "
                 "was built for"
             )
-        buffer = self._buffers[name]
-        buffer.reserve(max(1, value.nbytes))
-        np.copyto(buffer.host(value.shape, self._types[name]), value)
-        buffer.upload(value.nbytes, self._stream)
-        self._context.set_tensor_address(name, int(buffer.device.value))
+        self._shapes[name] = shape
 
-    def _spec(self, name: str) -> TensorSpec:
-        shape = tuple(None if s < 0 else int(s) for s in self._engine.get_tensor_shape(name))
+    def _set_address(self, name: str, address: int) -> None:
+        if self._addresses.get(name) != address:
+            self._parts.context.set_tensor_address(name, address)
+            self._addresses[name] = address
+
+    def _spec(self, engine: Any, name: str) -> TensorSpec:
+        shape = tuple(None if s < 0 else int(s) for s in engine.get_tensor_shape(name))
         return TensorSpec(name, self._types[name], shape)
+
+
+class _Parts:
+    """What has to be dropped in order: context, engine, runtime, memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.runtime: Any = None
+        self.engine: Any = None
+        self.context: Any = None
+
+    def open(self, trt: Any, plan: bytes, name: str, flavour: str) -> None:
+        self.runtime = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise ModelError(
+                f"{name}: the engine is damaged, or was built for another GPU, driver or version "
+                f"of {flavour} than {trt.__version__} here. Run `privaedge export` again."
+            )
+        self.context = self.engine.create_execution_context()
+        if self.context is None:
+            raise ModelError(
+                f"{name}: there is not enough GPU memory for the engine. End other programs."
+            )
+
+    def close(self) -> None:
+        self.context = None
+        self.engine = None
+        self.runtime = None
+        self.memory.close()

@@ -34,8 +34,7 @@ class CenterFace:
 
     def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
         """Return the faces in a picture. Raises InferenceError."""
-        tensor, fit = self._input.load(image)
-        outputs = self._engine.run({self._engine.inputs[0]: tensor})
+        outputs, fit = self._input.show(self._engine, image)
         named = [outputs[name] for name in self._engine.outputs]
         return frame_id, decode(named, fit, self._weakest)
 

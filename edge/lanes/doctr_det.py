@@ -35,23 +35,18 @@ class DoctrDetector:
         nothing is reported. Raises ModelError where the file states no usable normalisation."""
         self._engine = engine
         self._weakest = weakest
-        self._mean, self._std = read_norm(engine.metadata, DETECTION, engine.name)
-        self._input = InputBuffer(input_size, multiple=_MULTIPLE, order=(0, 1, 2))
-        self._normal: FloatArray = np.zeros((1, 3, 0, 0), np.float32)
-
-    def load(self, image: Picture) -> tuple[FloatArray, Fit]:
-        """Return the network's input for a picture, valid until the next, and how it was fitted."""
-        tensor, fit = self._input.load(image)
-        if self._normal.shape != tensor.shape:
-            self._normal = np.empty_like(tensor)
-        np.multiply(tensor, (1 / (255 * self._std))[:, None, None], out=self._normal)
-        self._normal -= (self._mean / self._std)[:, None, None]
-        return self._normal, fit
+        mean, std = read_norm(engine.metadata, DETECTION, engine.name)
+        self._input = InputBuffer(
+            input_size,
+            multiple=_MULTIPLE,
+            order=(0, 1, 2),
+            scale=1 / (255 * std),
+            bias=-mean / std,
+        )
 
     def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
         """Return the lines in a picture, with quads. Raises InferenceError."""
-        tensor, fit = self.load(image)
-        outputs = self._engine.run({self._engine.inputs[0]: tensor})
+        outputs, fit = self._input.show(self._engine, image)
         return frame_id, decode(outputs[self._engine.outputs[0]], fit, self._weakest)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edge.detection import Detections, FloatArray, nms
 from edge.errors import InferenceError
 from edge.frame import Picture
+from edge.inference.engine import Engine, Tensors
+from edge.inference.preprocess import InputSpec
+from edge.inference.sight import show
 
 MAX_DETECTIONS = 2000
 """More in one picture is a model gone wrong: the densest pictures of WIDER FACE have fewer."""
@@ -57,26 +61,60 @@ class Fit:
 class InputBuffer:
     """One detector's input tensor, kept from picture to picture."""
 
-    def __init__(self, long_side: int, *, multiple: int, order: tuple[int, int, int]) -> None:
-        """order: which of R, G, B (0, 1, 2) goes into each plane; the rest as for Fit.of."""
+    def __init__(
+        self,
+        long_side: int,
+        *,
+        multiple: int,
+        order: tuple[int, int, int],
+        scale: ArrayLike = (1.0, 1.0, 1.0),
+        bias: ArrayLike = (0.0, 0.0, 0.0),
+    ) -> None:
+        """order: which of R, G, B (0, 1, 2) goes into each plane; a value is level * scale + bias,
+        level 0..255; the rest as for Fit.of."""
         self._long_side = long_side
         self._multiple = multiple
         self._order = order
+        self._scale = np.asarray(scale, np.float32)
+        self._bias = np.asarray(bias, np.float32)
         self._size = (0, 0)
         self._fit = Fit(0, 0, 0, 0, 1.0, 1.0)
+        self._spec: InputSpec | None = None
         self._tensor: FloatArray = np.zeros((1, 3, 0, 0), np.float32)
 
     def load(self, image: Picture) -> tuple[FloatArray, Fit]:
-        """Scale a picture into the tensor, (1, 3, H, W) float32 in 0..255, valid until the next."""
-        if self._size != (image.width, image.height):
-            self._size = (image.width, image.height)
-            self._fit = Fit.of(*self._size, self._long_side, self._multiple)
-            self._tensor = np.zeros((1, 3, self._fit.height, self._fit.width), np.float32)
-        fit = self._fit
+        """Scale a picture into the tensor, (1, 3, H, W) float32, valid until the next."""
+        fit, _ = self._place(image)
+        if self._tensor.shape[2:] != (fit.height, fit.width):
+            black = self._bias[None, :, None, None]
+            self._tensor = np.tile(black, (1, 1, fit.height, fit.width))
         rgb = image.shrink(fit.inner_width, fit.inner_height)
         for plane, channel in enumerate(self._order):
-            self._tensor[0, plane, : fit.inner_height, : fit.inner_width] = rgb[channel]
+            inside = self._tensor[0, plane, : fit.inner_height, : fit.inner_width]
+            np.multiply(rgb[channel], self._scale[plane], out=inside, dtype=np.float32)
+            inside += self._bias[plane]
         return self._tensor, fit
+
+    def show(self, engine: Engine, image: Picture) -> tuple[Tensors, Fit]:
+        """Run an engine on a picture. Raises InferenceError."""
+        fit, spec = self._place(image)
+        return show(engine, image, spec, lambda: self.load(image)[0]), fit
+
+    def _place(self, image: Picture) -> tuple[Fit, InputSpec]:
+        if self._size != (image.width, image.height) or self._spec is None:
+            fit = Fit.of(image.width, image.height, self._long_side, self._multiple)
+            self._spec = InputSpec(
+                fit.width, fit.height, 0, 0, fit.inner_width, fit.inner_height, self._order,
+                _three(self._scale), _three(self._bias),
+            )  # fmt: skip
+            self._fit, self._size = fit, (image.width, image.height)
+            self._tensor = np.zeros((1, 3, 0, 0), np.float32)
+        return self._fit, self._spec
+
+
+def _three(values: FloatArray) -> tuple[float, float, float]:
+    a, b, c = (float(value) for value in values)
+    return a, b, c
 
 
 def distinct(

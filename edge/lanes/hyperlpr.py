@@ -93,8 +93,8 @@ class HyperLpr:
         return frame_id, seen
 
     def _look(self, buffer: LetterboxBuffer, image: Picture, weakest: float) -> Detections:
-        tensor, place = buffer.load(image)
-        return decode(self._engine.run({self._engine.inputs[0]: tensor}), place, weakest)
+        outputs, place = buffer.show(self._engine, image)
+        return decode(outputs, place, weakest)
 
 
 def decode(outputs: Tensors, place: Placement, weakest: float) -> Detections:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from edge.detection import FloatArray
 from edge.frame import Picture
+from edge.inference.engine import Engine, Tensors
+from edge.inference.preprocess import InputSpec
+from edge.inference.sight import show
 
 _LEVEL = np.float32(1 / 255)
 """One of 255 steps between black and white."""
@@ -108,17 +111,15 @@ class LetterboxBuffer:
         self._dtype = np.dtype(np.float32) if dtype is None else dtype
         self._size = (0, 0)
         self._placement = Placement(0, 0, 0, 0, 0, 0, 1.0, 1.0)
+        self._spec: InputSpec | None = None
         self._tensor: NDArray[Any] = np.zeros((1, 3, 0, 0), self._dtype)
 
     def load(self, image: Picture) -> tuple[NDArray[Any], Placement]:
         """Scale a picture into the tensor, (1, 3, H, W) in 0..1, valid until the next call."""
-        if self._size != (image.width, image.height):
-            place = self._framing.place(image.width, image.height)
+        place, _ = self._place(image)
+        if self._tensor.shape[2:] != (place.height, place.width):
             grey = self._framing.grey * _LEVEL
             self._tensor = np.full((1, 3, place.height, place.width), grey, self._dtype)
-            self._placement = place
-            self._size = (image.width, image.height)
-        place = self._placement
         rgb = image.shrink(place.inner_width, place.inner_height)
         rows = slice(place.top, place.top + place.inner_height)
         columns = slice(place.left, place.left + place.inner_width)
@@ -126,3 +127,21 @@ class LetterboxBuffer:
             inside = self._tensor[0, plane, rows, columns]
             np.multiply(rgb[channel], _LEVEL, out=inside, dtype=np.float32, casting="same_kind")
         return self._tensor, place
+
+    def show(self, engine: Engine, image: Picture) -> tuple[Tensors, Placement]:
+        """Run an engine on a picture. Raises InferenceError."""
+        place, spec = self._place(image)
+        return show(engine, image, spec, lambda: self.load(image)[0]), place
+
+    def _place(self, image: Picture) -> tuple[Placement, InputSpec]:
+        if self._size != (image.width, image.height) or self._spec is None:
+            place = self._framing.place(image.width, image.height)
+            level = float(_LEVEL)
+            self._spec = InputSpec(
+                place.width, place.height, place.left, place.top, place.inner_width,
+                place.inner_height, self._order, (level, level, level),
+                border=self._framing.grey, half=self._dtype == np.float16,
+            )  # fmt: skip
+            self._placement, self._size = place, (image.width, image.height)
+            self._tensor = np.zeros((1, 3, 0, 0), self._dtype)
+        return self._placement, self._spec

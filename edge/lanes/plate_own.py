@@ -60,8 +60,7 @@ class OwnPlates:
 
     def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
         """Return the plates in a picture, with corners. Raises InferenceError."""
-        tensor, place = self._buffer.load(image)
-        outputs = self._engine.run({self._engine.inputs[0]: tensor})
+        outputs, place = self._buffer.show(self._engine, image)
         return frame_id, decode(outputs, place, self._weakest)
 
 

@@ -39,17 +39,17 @@ class PpocrDetector:
         nothing is reported."""
         self._engine = engine
         self._weakest = weakest
-        self._input = InputBuffer(input_size, multiple=_MULTIPLE, order=(2, 1, 0))
-        self._normal: FloatArray = np.zeros((1, 3, 0, 0), np.float32)
+        self._input = InputBuffer(
+            input_size,
+            multiple=_MULTIPLE,
+            order=(2, 1, 0),
+            scale=1 / (255 * _STD),
+            bias=-_MEAN / _STD,
+        )
 
     def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
         """Return the lines in a picture, with quads. Raises InferenceError."""
-        tensor, fit = self._input.load(image)
-        if self._normal.shape != tensor.shape:
-            self._normal = np.empty_like(tensor)
-        np.multiply(tensor, (1 / (255 * _STD))[:, None, None], out=self._normal)
-        self._normal -= (_MEAN / _STD)[:, None, None]
-        outputs = self._engine.run({self._engine.inputs[0]: self._normal})
+        outputs, fit = self._input.show(self._engine, image)
         return frame_id, decode(outputs[self._engine.outputs[0]], fit, self._weakest)
 
 

@@ -74,8 +74,7 @@ class Yolo:
 
         Raises InferenceError.
         """
-        tensor, place = self._input.load(image)
-        outputs = self._engine.run({self._engine.inputs[0]: tensor})
+        outputs, place = self._input.show(self._engine, image)
         return frame_id, decode(outputs, self._head, place, self._weakest)
 
 

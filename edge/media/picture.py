@@ -87,6 +87,12 @@ class HostPicture:
         view.flags.writeable = False
         return view
 
+    def copy_planes(self, out: Planes) -> None:
+        """Copy all samples into planes of the same layout and size."""
+        with self._lock:
+            for target, source in zip((out.y, *out.chroma), plane_views(self._frame), strict=True):
+                np.copyto(target, source)
+
     def shrink(self, width: int, height: int) -> ByteArray:
         """Scale and convert: planar RGB of shape (3, height, width), uint8, full range.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge import motion
 from edge.frame import Planes
+from edge.inference.eyes_proof import expected
 from edge.inference.picture import DevicePicture
 from edge.inference.preprocess import InputSpec, Preprocessor
 from edge.media.picture import HostPicture
@@ -60,41 +61,6 @@ def test_real_frames_look_as_they_do_on_the_cpu(device: Device, frames, layout):
     eye.close()
 
 
-def reference(planes: Planes, spec: InputSpec) -> np.ndarray:
-    """The same in float64, from the definition: areas, then ITU-R BT.601, then rounding."""
-
-    def area(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-        def overlap(length: int, count: int) -> np.ndarray:
-            edges = np.arange(count + 1) * length / count
-            cells = np.arange(length)
-            low = np.maximum(edges[:-1, None], cells)
-            high = np.minimum(edges[1:, None], cells + 1)
-            return np.clip(high - low, 0, None) * count / length
-
-        down, across = overlap(plane.shape[0], height), overlap(plane.shape[1], width)
-        return down @ plane.astype(np.float64) @ across.T
-
-    width, height = spec.inner_width, spec.inner_height
-    chroma = planes.chroma if len(planes.chroma) == 2 else np.moveaxis(planes.chroma[0], 2, 0)
-    y = np.floor(area(planes.y, width, height) + 0.5)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    u, v = (
-        (np.floor(area(c, *half) + 0.5) - 128).repeat(2, 0).repeat(2, 1)[:height, :width]
-        for c in chroma
-    )
-    luma, gain = (y, 1.0) if planes.full_range else ((y - 16) * 255 / 219, 255 / 224)
-    levels = np.stack((luma + 1.402 * gain * v,
-                       luma - gain * (0.114 * 1.772 * u + 0.299 * 1.402 * v) / 0.587,
-                       luma + 1.772 * gain * u))  # fmt: skip
-    levels = np.clip(np.floor(levels + 0.5), 0, 255)
-    out = np.full((3, spec.height, spec.width), spec.border, np.float64)
-    rows = slice(spec.top, spec.top + height)
-    columns = slice(spec.left, spec.left + width)
-    out[:, rows, columns] = levels[list(spec.order)]
-    result = out * np.array(spec.scale)[:, None, None] + np.array(spec.bias)[:, None, None]
-    return result.astype(np.float16) if spec.half else result
-
-
 @st.composite
 def specs(draw: st.DrawFn) -> InputSpec:
     width, height = draw(st.integers(1, 70)), draw(st.integers(1, 70))
@@ -125,7 +91,7 @@ def test_any_size_and_place_for_several_detectors_at_once(
     try:
         eye.load(resident.picture)
         for i, spec in enumerate(wanted):
-            error = np.abs(tensor(device, eye, i) - reference(planes, spec))
+            error = np.abs(tensor(device, eye, i) - expected(planes, spec))
             levels = error / np.array(spec.scale)[:, None, None]
             # A level of luma is 1.16 of RGB, and one of chroma up to 2; float16 holds 11 bits.
             assert levels.max() <= 4.3
