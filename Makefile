@@ -30,7 +30,8 @@ demo: $(STAMP)
 	$(BIN)/privaedge demo demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow and not live'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not slow and not live and not alone'
+	$(BIN)/python -m pytest -m 'alone and not slow and not live'
 
 test-live: $(STAMP)
 	$(BIN)/python -m pytest -m 'live and not slow'

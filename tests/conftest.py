@@ -89,11 +89,20 @@ def ingest(tmp_path: Path) -> Iterator[RtmpServer]:
 
 _LIVE = ("tests/live/", "tests/appliance/test_service.py", "tests/appliance/test_panic_live.py",
          "tests/media/test_live.py")  # fmt: skip
+_ALONE = (
+    "tests/test_live.py", "tests/test_live_sound.py", "tests/test_delay_storage.py",
+    "tests/redact/test_failover.py", "tests/systemd/", "tests/benchmarks/",
+    *(f"tests/appliance/test_{name}.py" for name in ("api_uses", "page", "page_browser", "webrtc")),
+)  # fmt: skip
+"""A film in real time, a browser, a package that is built: what else runs meanwhile matters."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what waits for real time: kept out of `make test`, so that it stays quick."""
+    """Mark what waits for real time: kept out of `make test`, so that it stays quick. And what
+    `make test` does not run beside other tests."""
     for item in items:
+        if item.nodeid.startswith(_ALONE):
+            item.add_marker(pytest.mark.alone)
         if item.nodeid.startswith(_LIVE):
             item.add_marker(pytest.mark.live)
             # Real servers, real seconds, and a machine that others load as well: a test that
