@@ -78,8 +78,8 @@ def export(  # noqa: PLR0917 - typer's way
         typer.Option(
             "--calibration",
             metavar="DIR",
-            help="Real pictures and sound to compare and calibrate with, at best the camera's own. "
-            "A labels.json beside pictures makes accuracy measurable.",
+            help="Real pictures, films and sound to compare and calibrate with, at best the "
+            "camera's own. A labels.json beside pictures makes accuracy measurable.",
         ),
     ] = None,
     inputs: Annotated[

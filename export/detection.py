@@ -62,7 +62,7 @@ class DetectorPart(Part):
         samples = []
         for photo in material.pictures(count, self.kind):
             feeds, context = self.load(host_picture(photo.rgb))
-            truth = photo.boxes if photo.kind == self.kind else None
+            truth = photo.labels.get(self.kind)
             samples.append(Sample({n: v.copy() for n, v in feeds.items()}, truth, context))
         return samples
 

@@ -7,12 +7,13 @@ recipe, and this package's own sentences. Real sound is only had from a folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -25,6 +26,9 @@ FloatArray = NDArray[np.float32]
 
 _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _SOUNDS: Final = frozenset({".wav", ".flac", ".mp3", ".ogg", ".m4a"})
+_FILMS: Final = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts"})
+_FILM_FRAMES: Final = 12
+"""Of each film, evenly spread: neighbouring frames show the same."""
 _SHIPPED: Final = (
     "astronaut.png", "coffee.png", "motorcycle_left.png", "page.png", "clock_motion.png",
     "camera.png", "rocket.jpg", "text.png",
@@ -37,6 +41,7 @@ _CROWD_FACES: Final = 100
 _CROWD_COLUMNS: Final = 16
 _CROWD_GAP: Final = 6
 _LABELS: Final = "labels.json"
+_NOTHING: Final[Mapping[str, NDArray[np.float32]]] = MappingProxyType({})
 _MOST_PX: Final = 1920
 """Longer side that a photograph is scaled down to: no camera here gives more."""
 _SPEECH_S: Final = 6.0
@@ -48,21 +53,22 @@ _RATE: Final = 16000
 class Photograph:
     """A photograph, (H, W, 3) uint8 RGB with even sides, and what is known of it.
 
-    boxes: (N, 4) float32 pixels, x1 y1 x2 y2; None where nobody has labelled it. kind: what the
-    boxes are around, which is the name of the folder it lies in ("faces", "plates").
+    labels: by what the boxes are around ("faces", "plates"), (N, 4) float32 pixels, x1 y1 x2 y2.
+    What nobody has looked for has no entry; what was looked for and is not there an empty one.
     """
 
     rgb: ByteArray
     name: str
-    kind: str = ""
-    boxes: FloatArray | None = None
+    labels: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Where inputs come from. folder: pictures and sound at any depth; None: what ships here.
+    """Where inputs come from. folder: pictures, films, sound at any depth; None: what ships here.
 
-    A labels.json beside pictures, {file: [[x1, y1, x2, y2], …]}, makes them labelled.
+    A labels.json beside pictures, {file: [[x1, y1, x2, y2], …]}, makes them labelled with what the
+    folder is called; FILM.json beside a film, {"frames": [[[kind, id, x1, y1, x2, y2], …], …]},
+    does so for each of its frames.
     """
 
     folder: Path | None = None
@@ -75,13 +81,17 @@ class Material:
     def pictures(self, count: int, kind: str = "") -> Iterator[Photograph]:
         """Yield `count` photographs: each as it is, then all again mirrored, darker, smaller, …
 
-        kind: those that are labelled with it come first. Raises ModelError where there are none.
+        kind: those that are labelled with it come first; of more than `count` of them, some of all.
+        Raises ModelError where there are none.
         """
         found = self._photographs()
-        # sorted() keeps the order otherwise.
-        originals = sorted(found, key=lambda photo: photo.boxes is None or photo.kind != kind)
+        labelled = [photo for photo in found if kind in photo.labels]
+        if len(labelled) >= count:
+            yield from (labelled[at * len(labelled) // count] for at in range(count))
+            return
+        originals = [*labelled, *(photo for photo in found if kind not in photo.labels)]
         varied = (vary(photo) for vary in _VARIATIONS for photo in originals)
-        return islice(cycle(varied), count)
+        yield from islice(cycle(varied), count)
 
     def sounds(self) -> Iterator[tuple[str, FloatArray]]:
         """Yield name and mono sound at 16 kHz, (n,) float32 in -1..1.
@@ -120,20 +130,21 @@ class Material:
         return sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in suffixes)
 
     def _photographs(self) -> Sequence[Photograph]:
-        paths = self._files(_PICTURES)
-        if self.folder is not None and not paths:
-            raise ModelError(
-                f"there is no picture in {self.folder}. Put some of what the camera will see there."
-            )
-        if not paths:
+        if self.folder is None:
             return _shipped()
         labels: dict[Path, dict[str, FloatArray]] = {}
         photos = []
-        for path in paths:
+        for path in self._files(_PICTURES):
             if path.parent not in labels:
                 labels[path.parent] = _labels(path.parent / _LABELS)
             boxes = labels[path.parent].get(path.name)
-            photos.append(_read(path, path.parent.name, boxes))
+            photos.append(_read(path, {} if boxes is None else {path.parent.name: boxes}))
+        for path in self._files(_FILMS):
+            photos += film_frames(path, _FILM_FRAMES)
+        if not photos:
+            raise ModelError(
+                f"there is no picture in {self.folder}. Put some of what the camera will see there."
+            )
         return photos
 
 
@@ -148,16 +159,69 @@ def _shipped() -> list[Photograph]:
     return [_crowd(folder / _CROWD), *(_read(folder / name) for name in _SHIPPED)]
 
 
-def _read(path: Path, kind: str = "", boxes: FloatArray | None = None) -> Photograph:
+def _read(path: Path, labels: Mapping[str, FloatArray] = _NOTHING) -> Photograph:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ModelError(f"picture {path.name} cannot be read. Remove it from the folder.")
-    scale = min(1.0, _MOST_PX / max(bgr.shape[:2]))
+    return _fitted(np.asarray(bgr[:, :, ::-1], np.uint8), path.name, labels)
+
+
+def _fitted(rgb: ByteArray, name: str, labels: Mapping[str, FloatArray]) -> Photograph:
+    scale = min(1.0, _MOST_PX / max(rgb.shape[:2]))
     if scale < 1.0:
-        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        boxes = None if boxes is None else (boxes * np.float32(scale)).astype(np.float32)
-    rgb = np.asarray(bgr[:, :, ::-1], np.uint8)
-    return Photograph(_even(rgb), path.name, kind, boxes)
+        rgb = np.asarray(
+            cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+        factor = np.float32(scale)
+        labels = {kind: (boxes * factor).astype(np.float32) for kind, boxes in labels.items()}
+    return Photograph(_even(rgb), name, labels)
+
+
+def film_frames(path: Path, count: int | None = None) -> Iterator[Photograph]:
+    """Yield `count` frames of a film, evenly spread, or all, labelled where FILM.json says how.
+
+    Raises ModelError for a film that cannot be decoded, or labels that are none.
+    """
+    import av
+
+    truth = _film_labels(path.with_suffix(".json"))
+    try:
+        # Counted, not asked for: many containers do not state how many there are.
+        with av.open(str(path)) as container:
+            total = sum(packet.size > 0 for packet in container.demux(video=0))
+        wanted = set(
+            range(total) if count is None else (at * total // count for at in range(count))
+        )
+        with av.open(str(path)) as container:
+            for at, frame in enumerate(container.decode(video=0)):
+                if at in wanted:
+                    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    yield _fitted(rgb, f"{path.name}, frame {at}", truth[at] if truth else {})
+    except (av.FFmpegError, IndexError) as error:
+        raise ModelError(
+            f"{path.name} cannot be decoded, or its labels are of a shorter film. Remove it from "
+            "the folder."
+        ) from error
+
+
+def _film_labels(path: Path) -> Sequence[Mapping[str, FloatArray]]:
+    """Return what is where in each frame of a film; nothing where nobody labelled it."""
+    if not path.is_file():
+        return ()
+    try:
+        frames = json.loads(path.read_text("utf-8"))["frames"]
+        kinds = {str(row[0]) for rows in frames for row in rows}
+        # Folders of pictures are called by the plural.
+        return [{f"{kind}s": _boxes_of(kind, rows) for kind in kinds} for rows in frames]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(
+            f"{path.name} does not say what is where in its film. Write a frame's boxes as [kind, "
+            "id, x1, y1, x2, y2], all frames in a list named frames; or move it elsewhere."
+        ) from error
+
+
+def _boxes_of(kind: str, rows: Sequence[Sequence[Any]]) -> FloatArray:
+    return np.array([row[2:6] for row in rows if row[0] == kind], np.float32).reshape(-1, 4)
 
 
 def _even(rgb: ByteArray) -> ByteArray:
@@ -193,7 +257,7 @@ def _crowd(path: Path) -> Photograph:
 
 
 def _changed(photo: Photograph, rgb: NDArray[np.uint8], how: str) -> Photograph:
-    return replace(photo, rgb=_even(rgb), name=f"{photo.name}, {how}", boxes=None)
+    return replace(photo, rgb=_even(rgb), name=f"{photo.name}, {how}", labels={})
 
 
 def _scaled(photo: Photograph, factor: float, how: str) -> Photograph:

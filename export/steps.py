@@ -62,6 +62,7 @@ class Steps:
         self._tell_all, self._report_all = tell, report
         self._digest = source.sha256
         self._samples: list[Sample] | None = None
+        self._samples_digest = ""
         self._wanted: Answers | None = None
 
     # -- what is asked for ---------------------------------------------------------------------
@@ -292,6 +293,7 @@ class Steps:
                     f"{self._name}: there is no input to compare on. Name a folder with real ones: "
                     "--calibration DIR."
                 )
+            self._samples_digest = digest(self._samples)
         return self._samples
 
     def _answers(self) -> Answers:
@@ -306,10 +308,10 @@ class Steps:
 
     def _compared(self, data: bytes) -> tuple[Compared, State]:
         """Compare an ONNX file with the original, or remember what came of it."""
-        samples = self._inputs()
+        self._inputs()
         tools = versions("onnxruntime", *self._family.requires)
         key = key_of(
-            "verify", self._digest, self._part.name, data, digest(samples), tools, own_code()
+            "verify", self._digest, self._part.name, data, self._samples_digest, tools, own_code()
         )
         if (cached := self._cache.get(key)) is not None:
             return Compared(**cached[1]["compared"]), "kept"

@@ -43,7 +43,7 @@ class EmbedderPart(PublishedPart):
         embedder = FaceEmbedder(recorder, self._spec)
         recorder.fed.clear()  # what it was tried with
         for photo in material.pictures(count, "faces"):
-            for square in _squares(photo.rgb, photo.boxes if photo.kind == "faces" else None):
+            for square in _squares(photo.rgb, photo.labels.get("faces")):
                 embedder.embed(square)
                 if len(recorder.fed) == count:
                     return [Sample(fed) for fed in recorder.fed]

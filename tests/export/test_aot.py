@@ -33,9 +33,9 @@ WHOLE_WAY = ("plates-own", "tagger-own")
 GRAPHS = ("yunet-n", "centerface", "plate-hyperlpr", "plates-own", "mobilefacenet",
           "ppocr-v4-det", "ppocr-v4-rec", "ppocr-v4-cls", "silero-vad", "tagger-own", "lines-own",
           "yolo11n-random")  # fmt: skip
-LARGE = ("yolov8n-random", "yolo26n-random", "yolo11n-obb-random", "yolo26n-pose-random",
-         "doctr-db-resnet50-random", "doctr-db-mobilenet-v3-large-random", "doctr-parseq-random",
-         "doctr-crnn-mobilenet-v3-large-random", "deberta-v3-small-random",
+LARGE = ("yolov5n-random", "yolov8n-random", "yolo26n-random", "yolo11n-obb-random",
+         "yolo26n-pose-random", "doctr-db-resnet50-random", "doctr-db-mobilenet-v3-large-random",
+         "doctr-parseq-random", "doctr-crnn-mobilenet-v3-large-random", "deberta-v3-small-random",
          "whisper-tiny-random")  # fmt: skip
 """True architectures with random weights that take up to minutes each."""
 ONNX_ONLY = ("moonshine-tiny-en-encoder", "moonshine-tiny-en-decoder")
@@ -106,7 +106,7 @@ def test_a_large_graph_compiles_for_every_generation_in_fp16(name, tmp_path):
 def test_no_family_is_left_out():
     known = {name.removesuffix("-random") for name in (*GRAPHS, *LARGE)}
     bare = {one.name.removesuffix("-random") for one in random_sources()}
-    assert bare - known == {"yolov5n"}, "its head is yolov8's"
+    assert bare <= known
     catalogue = load_catalogue()
     tried = {catalogue[name].family for name in (*GRAPHS, *ONNX_ONLY) if name in catalogue}
     assert {catalogue[name].family for name in catalogue.names()} == tried
