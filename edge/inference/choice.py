@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge.errors import ModelError
+from edge.inference.bound import CudaMemory, Memory
+from edge.inference.cuda import Cuda
 from edge.inference.engine import Engine
+from edge.inference.eyes import DeviceEngine, SightedEngine
 from edge.inference.failover import FailoverEngine
 from edge.inference.gpu import GpuIdentity, gpu_here
 from edge.inference.manifest import (
@@ -162,20 +165,32 @@ def engine_maker(
 def _tensorrt(
     where: Path, file: Exported, flavour: str, data: bytes, name: str
 ) -> Callable[[], Engine]:
-    from edge.inference.eyes import SightedEngine
     from edge.inference.tensorrt import TensorRtEngine
 
     plan, metadata = read_vouched(where, file), OnnxEngine(data, name, threads=1).metadata
-    return lambda: SightedEngine(
-        TensorRtEngine(plan, name, flavour=flavour, metadata=metadata), folder=where
+    return _sighted(
+        where,
+        lambda memory: TensorRtEngine(
+            plan, name, flavour=flavour, metadata=metadata, memory=memory
+        ),
     )
 
 
 def _onnx_cuda(where: Path, data: bytes, name: str) -> Callable[[], Engine]:
-    from edge.inference.eyes import SightedEngine
     from edge.inference.onnx_cuda import OnnxCudaEngine
 
-    return lambda: SightedEngine(OnnxCudaEngine(data, name), folder=where)
+    return _sighted(where, lambda memory: OnnxCudaEngine(data, name, memory=memory))
+
+
+def _sighted(where: Path, make: Callable[[Memory], DeviceEngine]) -> Callable[[], Engine]:
+    """Return what makes engines with eyes. Each has a Cuda of its own, which alone knows its
+    streams and events."""
+
+    def build() -> Engine:
+        cuda = Cuda()
+        return SightedEngine(make(CudaMemory(cuda)), cuda, where)
+
+    return build
 
 
 def explain(sha256: str, device: str = "auto", part: str = "", folder: Path | None = None) -> str:

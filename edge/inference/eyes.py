@@ -44,11 +44,9 @@ class SightedEngine:
     kernels for this GPU, or with some that see something else, pictures are shown as tensors.
     """
 
-    def __init__(
-        self, engine: DeviceEngine, *, cuda: Cuda | None = None, folder: Path | None = None
-    ) -> None:
-        """engine: belongs to this one from then on. cuda: the GPU that it is on. folder: of the
-        manifest that vouches for the kernels."""
+    def __init__(self, engine: DeviceEngine, cuda: Cuda, folder: Path | None = None) -> None:
+        """engine: belongs to this one from then on. cuda: the object through which it uses the GPU,
+        which alone knows its events. folder: of the manifest that vouches for the kernels."""
         self._engine = engine
         self._cuda = cuda
         self._folder = folder
@@ -72,8 +70,8 @@ class SightedEngine:
             return None
         if not self._eyes:
             try:
-                cuda = Cuda() if self._cuda is None else self._cuda
-                self._eyes.append(_Eyes(cuda, load_kernels(cuda.target, self._folder)))
+                image = load_kernels(self._cuda.target, self._folder)
+                self._eyes.append(_Eyes(self._cuda, image))
             except ModelError as error:
                 self._blind = True
                 _log.info("%s: the CPU scales pictures: %s", self.name, str(error))

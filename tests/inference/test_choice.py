@@ -36,9 +36,9 @@ def ada(monkeypatch, tmp_path):
     """A machine with a GPU on which ONNX Runtime computes, and no engine."""
     monkeypatch.setattr(choosing, "gpu_here", lambda: ADA)
     monkeypatch.setattr(choosing, "cuda_trouble", lambda: None)
-    monkeypatch.setattr("edge.inference.onnx_cuda.Cuda", lambda: emulated(shipped()).cuda)
+    monkeypatch.setattr("edge.inference.choice.Cuda", lambda: emulated(shipped()).cuda)
     monkeypatch.setattr(
-        "edge.inference.onnx_cuda.CudaMemory", lambda cuda: CudaMemory(cuda, device_type="cpu")
+        "edge.inference.choice.CudaMemory", lambda cuda: CudaMemory(cuda, device_type="cpu")
     )
     return tmp_path
 

@@ -64,9 +64,7 @@ def yunet() -> bytes:
 def sighted(device: Device, data: bytes, folder: Path) -> SightedEngine:
     """A detector's engine on a device, which computes on the CPU where that stands for the GPU."""
     memory = CudaMemory(device.cuda, device_type="cuda" if device.emulator is None else "cpu")
-    return SightedEngine(
-        OnnxCudaEngine(data, "sighted", memory=memory), cuda=device.cuda, folder=folder
-    )
+    return SightedEngine(OnnxCudaEngine(data, "sighted", memory=memory), device.cuda, folder)
 
 
 @pytest.fixture(scope="module")

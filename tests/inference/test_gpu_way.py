@@ -13,7 +13,7 @@ import pytest
 
 from edge.config_io import load_config
 from edge.errors import ModelError
-from edge.inference import choice, eyes, onnx_cuda
+from edge.inference import choice
 from edge.inference.bound import CudaMemory
 from edge.inference.cuda import Cuda
 from edge.inference.gpu import GpuIdentity
@@ -36,18 +36,13 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     device = emulated(Path(library))
     vouch(tmp_path / "engines", device)
     monkeypatch.setenv("PRIVAEDGE_ENGINES", str(tmp_path / "engines"))
-    for module in (cuda_proof, eyes):
+    for module in (cuda_proof, choice):
         monkeypatch.setattr(module, "Cuda", lambda: Cuda(str(library)))
     monkeypatch.setattr(
         choice, "gpu_here", lambda: GpuIdentity("a CPU", device.cuda.target, "13.0")
     )
     monkeypatch.setattr(choice, "cuda_trouble", lambda: None)
-    real = onnx_cuda.OnnxCudaEngine
-
-    def on_this(data: bytes, name: str) -> onnx_cuda.OnnxCudaEngine:
-        return real(data, name, memory=CudaMemory(Cuda(str(library)), device_type="cpu"))
-
-    monkeypatch.setattr(onnx_cuda, "OnnxCudaEngine", on_this)
+    monkeypatch.setattr(choice, "CudaMemory", lambda cuda: CudaMemory(cuda, device_type="cpu"))
     cuda_proof._first_gpu.cache_clear()
     return device
 
