@@ -17,7 +17,7 @@ from typing import Final
 from edge import __version__
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
-from edge.doctor_gpu import binding_use, device_use, onnx_use, redaction_use
+from edge.doctor_gpu import binding_use, device_use, onnx_use, redaction_use, scaling_use
 from edge.doctor_lanes import LaneDoctor
 from edge.doctor_report import (
     Engines,
@@ -100,6 +100,7 @@ def collect(
         profiles=tuple(uses),
         live_encoder=_live_encoder(media),
         redaction=_tilde(redaction_use(machine)),
+        scaling=_tilde(scaling_use(machine)),
         onnx_on_gpu=_tilde(onnx_use(machine)),
         cuda_binding=_tilde(binding_use(machine)),
         problems=tuple(

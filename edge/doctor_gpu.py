@@ -10,6 +10,8 @@ from edge.doctor_report import LanePart
 from edge.errors import PrivaedgeError
 from edge.inference.choice import cuda_trouble
 from edge.inference.cuda import Cuda
+from edge.inference.eyes_proof import prove
+from edge.inference.kernels import load_kernels
 from edge.probe import Machine
 from edge.redact.cuda_proof import open_redactor
 from edge.redact.effects import RedactionStyle
@@ -69,3 +71,20 @@ def redaction_use(machine: Machine) -> str:
     except PrivaedgeError as error:
         return f"CPU: {error}"
     return "CPU; the GPU's kernels pass their self-test, runtime.device=cuda uses them"
+
+
+def scaling_use(machine: Machine) -> str:
+    """Return one line: what makes detectors' inputs of pictures, for models that run on the GPU.
+
+    As redaction_use, for the kernels that such a model's first picture would try.
+    """
+    if machine.gpu_trouble:
+        return "CPU: the NVIDIA driver does not answer"
+    if not machine.gpus:
+        return "CPU: no NVIDIA GPU is here"
+    try:
+        cuda = Cuda()
+        prove(cuda, load_kernels(cuda.target))
+    except PrivaedgeError as error:
+        return f"CPU: {error}"
+    return "the GPU's kernels pass their self-test, models on the GPU use them"

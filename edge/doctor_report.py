@@ -110,6 +110,8 @@ class Report:
     """What video.encoder.codec "auto" would take for a live output, and why."""
     redaction: str
     """What hides regions here, and whether the GPU could."""
+    scaling: str
+    """What scales and converts the pictures that models on the GPU look at."""
     onnx_on_gpu: str
     """Whether ONNX Runtime computes on the GPU here, or why it does not."""
     cuda_binding: str
@@ -195,6 +197,7 @@ def _machine_facts(report: Report) -> list[tuple[str, str]]:
         ("TensorRT", inference.tensorrt or "none"),
         ("CUDA binding", report.cuda_binding),
         ("Redaction", report.redaction),
+        ("Scaling", report.scaling),
         ("Engines", f"{len(report.engines.files)} in {report.engines.folder}"),
         ("Optional", _optional(report.packages)),
         ("Model folders", ", ".join(report.model_folders) or "none yet"),

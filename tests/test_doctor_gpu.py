@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import doctor_gpu, probe
-from edge.doctor_gpu import device_use, onnx_use, redaction_use
+from edge.doctor_gpu import device_use, onnx_use, redaction_use, scaling_use
 from edge.doctor_report import LanePart
 from edge.inference.choice import Choice
 from edge.inference.gpu import gpu_here
@@ -43,6 +43,22 @@ def test_kernels_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     vouch(tmp_path, device)
     said = redaction_use(WITH)
     assert said == "CPU; the GPU's kernels pass their self-test, runtime.device=cuda uses them"
+
+
+def test_what_scales_pictures_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert scaling_use(WITHOUT) == "CPU: no NVIDIA GPU is here"
+    hung = dataclasses.replace(WITHOUT, gpu_trouble="timed out")
+    assert scaling_use(hung) == "CPU: the NVIDIA driver does not answer"
+    device = emulated(shipped())
+    monkeypatch.setattr(doctor_gpu, "Cuda", lambda: device.cuda)
+    monkeypatch.setenv("PRIVAEDGE_ENGINES", str(tmp_path))
+    assert scaling_use(WITH).startswith("CPU: the kernels have not been compiled for this GPU")
+    vouch(tmp_path, device)
+    said = scaling_use(WITH)
+    assert said == "the GPU's kernels pass their self-test, models on the GPU use them"
+    wrong = emulated(build(tmp_path, {": t.border[plane]": ": 0.0f"}))
+    monkeypatch.setattr(doctor_gpu, "Cuda", lambda: wrong.cuda)
+    assert scaling_use(WITH).startswith("CPU: the GPU scales pictures otherwise than it should")
 
 
 def test_kernels_that_give_other_samples_are_told_of(
