@@ -12,7 +12,7 @@ help:
 	@echo "make test    set up and run the tests"
 	@echo "make test-live  the tests against real servers (.ci/packages.sh installs those)"
 	@echo "make test-export  models to engines, in an environment of its own (PyTorch: 1 GB)"
-	@echo "make test-export-slow  the same with YOLO, docTR, DeBERTa and Whisper, half an hour"
+	@echo "make test-export-slow  the same with YOLO, docTR, DeBERTa and Whisper, a quarter of an hour"
 	@echo "make lint    ruff (lint, format) and mypy"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"

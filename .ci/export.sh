@@ -3,7 +3,7 @@
 # one line what cannot be installed here; the tests that need it skip, and say so, too.
 #
 #   export.sh          graphs, gate and engines: minutes
-#   export.sh slow     also PyTorch's families (YOLO, docTR, DeBERTa, Whisper): half an hour
+#   export.sh slow     also PyTorch's families (YOLO, docTR, DeBERTa, Whisper): a quarter of an hour
 set -uo pipefail
 cd "$(dirname "$0")/.."
 

@@ -32,7 +32,7 @@ from rich.table import Table
 from benchmarks._common import emit, main, parser
 from benchmarks._export_film import Hidden, hidden_in
 from edge.config import Settings
-from edge.errors import ModelError
+from edge.errors import PrivaedgeError
 from edge.inference.manifest import PRECISIONS, Check, Precision
 from edge.model_store import store_of
 from export.exporter import Exporter
@@ -90,7 +90,7 @@ class Measurement:
             exporter = Exporter(self._folder, tell=lambda _: None, report=self._take)
             try:
                 exporter.export(source, wish)
-            except ModelError as error:
+            except PrivaedgeError as error:
                 self.lines.setdefault(source.name, Line(source.weights)).failure = str(error)
                 self._say.print(f"  FAILED: {error}", markup=False, highlight=False)
         if self._film is not None and source.weights != "random":

@@ -6,7 +6,6 @@ host name, user name, serial number or environment variable is read.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import os
@@ -17,6 +16,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from edge.inference.driver_ctypes import cuda_version, list_gpus
 
 NVIDIA_SMI_TIMEOUT_S: Final = 5.0
 _MIB: Final = 1 << 20
@@ -211,22 +212,7 @@ def parse_nvidia_smi(csv: str) -> tuple[Gpu, ...]:
 
 def _ask_libcuda() -> tuple[Gpu, ...]:
     """Ask the CUDA driver itself: containers and Jetsons may lack nvidia-smi."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-        count, version, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
-        if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
-            return ()
-        cuda.cuDriverGetVersion(ctypes.byref(version))
-        driver = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"
-        gpus = []
-        for index in range(count.value):
-            device, memory = ctypes.c_int(), ctypes.c_size_t()
-            if cuda.cuDeviceGet(ctypes.byref(device), index):
-                continue
-            cuda.cuDeviceGetName(name, len(name), device)
-            cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-            title = name.value.decode("utf-8", "replace")
-            gpus.append(Gpu(title, driver, memory.value // _MIB or None))
-        return tuple(gpus)
-    except (OSError, AttributeError):  # no such library, or one without these functions
-        return ()
+    return tuple(
+        Gpu(gpu.name, f"CUDA {cuda_version(gpu.version)}", gpu.memory // _MIB or None)
+        for gpu in list_gpus()
+    )

@@ -67,24 +67,29 @@ class DetectorPart(Part):
         return samples
 
     def agreement(self, wanted: Tensors, got: Tensors, sample: Sample) -> Tally:
-        """Count boxes from score `conf` on; a box is found again from score `weakest` on."""
-        before = self.read(wanted, sample.context)
-        try:
-            after = self.read(got, sample.context)
-        except InferenceError:
-            return Tally(0, max(1, len(before)))
+        """Count boxes from score `conf` on; a box is found again from score `weakest` on.
+
+        Outputs that the runtime refuses, since no picture holds so much, are one answer as well.
+        """
+        before, after = self._read(wanted, sample), self._read(got, sample)
+        if before is None or after is None:
+            return Tally(int(before is after), max(1, len(before or ())))
         missed = _unmatched(before, after, self.conf)
         added = _unmatched(after, before, self.conf)
         sure = int((before.scores >= self.conf).sum())
         return Tally(sure - missed, sure + added)
 
+    def _read(self, outputs: Tensors, sample: Sample) -> Detections | None:
+        try:
+            return self.read(outputs, sample.context)
+        except InferenceError:
+            return None
+
     def correct(self, outputs: Tensors, sample: Sample) -> Tally | None:
         """Count labelled boxes of which three quarters of the area lie under one detection."""
         if sample.truth is None:
             return None
-        try:
-            found = self.read(outputs, sample.context)
-        except InferenceError:
+        if (found := self._read(outputs, sample)) is None:
             return Tally(0, len(sample.truth))
         boxes = found.keep(found.scores >= self.conf).boxes
         return Tally(int((_covered(sample.truth, boxes) >= _COVERED).sum()), len(sample.truth))

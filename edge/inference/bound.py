@@ -223,7 +223,11 @@ class CudaSlot:
         piece = pinned.take()
         address = piece.address
         if not self._cuda.integrated:
-            there = Pool(self._cuda, 1, size, pinned=False)
+            try:
+                there = Pool(self._cuda, 1, size, pinned=False)
+            except DeviceError:
+                self.close()
+                raise
             self._pools = (pinned, there)
             address = there.take().address
         assert piece.host is not None

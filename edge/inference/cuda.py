@@ -14,10 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.errors import DeviceError, InferenceError, ModelError
+from edge.errors import InferenceError, ModelError
 from edge.inference.binding import Opened, on_library, open_driver
 from edge.inference.driver import (
     INTEGRATED,
@@ -26,7 +23,6 @@ from edge.inference.driver import (
     CudaError,
     Parameters,
     Size3,
-    host_bytes,
 )
 
 
@@ -163,50 +159,3 @@ class Cuda:
         except struct.error as error:
             raise InferenceError(f"a kernel takes other arguments: {error}") from error
         self._driver.launch(kernel.function, grid, block, packed, stream)
-
-
-class Buffer:
-    """A piece of the GPU's memory that grows, and page-locked host memory of the same size.
-
-    device: its address.
-    """
-
-    def __init__(self, cuda: Cuda) -> None:
-        self._cuda = cuda
-        self.size = 0
-        self.device = 0
-        self._host = 0
-
-    def reserve(self, size: int) -> None:
-        """Make room for `size` bytes; what was in it is lost. Raises InferenceError."""
-        if size <= self.size:
-            return
-        self.free()
-        device = self._cuda.allocate(size)
-        try:
-            self._host, _ = self._cuda.allocate_pinned(size)
-        except DeviceError:
-            self._cuda.free(device)
-            raise
-        self.device, self.size = device, size
-
-    def host(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return the host's memory as an array; it is valid until more is reserved."""
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        array: NDArray[Any] = host_bytes(self._host, max(1, size))[:size].view(dtype).reshape(shape)
-        return array
-
-    def upload(self, size: int, stream: int) -> None:
-        """Queue a copy from host to device."""
-        self._cuda.upload(self.device, self._host, size, stream)
-
-    def download(self, size: int, stream: int) -> None:
-        """Queue a copy from device to host."""
-        self._cuda.download(self._host, self.device, size, stream)
-
-    def free(self) -> None:
-        """Give the memory back."""
-        if self.size:
-            self._cuda.free(self.device)
-            self._cuda.free_pinned(self._host)
-            self.size = 0

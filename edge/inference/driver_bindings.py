@@ -87,7 +87,11 @@ class BindingsDriver:
 
     def allocate_pinned(self, size: int) -> tuple[int, int]:
         host = int(self._call("cuMemHostAlloc", size, PORTABLE_AND_MAPPED))
-        return host, int(self._call("cuMemHostGetDevicePointer", host, 0))
+        try:
+            return host, int(self._call("cuMemHostGetDevicePointer", host, 0))
+        except CudaError:
+            self.free_pinned(host)
+            raise
 
     def free_pinned(self, host: int) -> None:
         self._call("cuMemFreeHost", host)

@@ -6,7 +6,7 @@ import ctypes
 from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_size_t, c_ubyte, c_uint, c_uint64
 from ctypes import c_void_p as pointer
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from edge.errors import DeviceError
 from edge.inference.driver import (
@@ -133,7 +133,11 @@ class CtypesDriver:
 
     def allocate_pinned(self, size: int) -> tuple[int, int]:
         host, address = self._made("cuMemHostAlloc", size, PORTABLE_AND_MAPPED), _ADDRESS()
-        self._call("cuMemHostGetDevicePointer_v2", byref(address), host, 0)
+        try:
+            self._call("cuMemHostGetDevicePointer_v2", byref(address), host, 0)
+        except CudaError:
+            self.free_pinned(host)
+            raise
         return host, address.value
 
     def free_pinned(self, host: int) -> None:
@@ -180,24 +184,48 @@ class CtypesDriver:
             raise CudaError(name.removesuffix("_v2"), number)
 
 
-def first_gpu(library: str = LIBRARY) -> tuple[str, tuple[int, int], int] | None:
-    """Return the first GPU's name, its compute capability and the CUDA version of the driver (12080
-    for 12.8); None where there is no driver or no GPU. Opens no context."""
+class Listed(NamedTuple):
+    """A GPU as the driver lists it.
+
+    capability: major and minor. memory: bytes. version: of CUDA that the driver supports, 12080 for
+    12.8.
+    """
+
+    name: str
+    capability: tuple[int, int]
+    memory: int
+    version: int
+
+
+def list_gpus(library: str = LIBRARY) -> tuple[Listed, ...]:
+    """Return the GPUs that answer; none where there is no driver. Opens no context."""
     try:
         cuda = ctypes.CDLL(library)
-        device, name = c_int(), ctypes.create_string_buffer(256)
-        major, minor, version = c_int(), c_int(), c_int()
-        if cuda.cuInit(0) or cuda.cuDeviceGet(byref(device), 0):
-            return None
-        calls = (
-            cuda.cuDeviceGetName(name, len(name), device),
-            cuda.cuDeviceGetAttribute(byref(major), MAJOR, device),
-            cuda.cuDeviceGetAttribute(byref(minor), MINOR, device),
-            cuda.cuDriverGetVersion(byref(version)),
-        )
+        total, version, name = c_int(), c_int(), ctypes.create_string_buffer(256)
+        if (
+            cuda.cuInit(0)
+            or cuda.cuDeviceGetCount(byref(total))
+            or cuda.cuDriverGetVersion(byref(version))
+        ):
+            return ()
+        found = []
+        for index in range(total.value):
+            device, memory, major, minor = c_int(), c_size_t(), c_int(), c_int()
+            if not (
+                cuda.cuDeviceGet(byref(device), index)
+                or cuda.cuDeviceGetName(name, len(name), device)
+                or cuda.cuDeviceTotalMem_v2(byref(memory), device)
+                or cuda.cuDeviceGetAttribute(byref(major), MAJOR, device)
+                or cuda.cuDeviceGetAttribute(byref(minor), MINOR, device)
+            ):
+                text = name.value.decode("utf-8", "replace")
+                capability = major.value, minor.value
+                found.append(Listed(text, capability, memory.value, version.value))
+        return tuple(found)
     except (OSError, AttributeError):  # no such library, or one without these functions
-        return None
-    if any(calls):
-        return None
-    text = name.value.decode("utf-8", "replace")
-    return text, (major.value, minor.value), version.value
+        return ()
+
+
+def cuda_version(number: int) -> str:
+    """Return "12.8" for 12080."""
+    return f"{number // 1000}.{number % 1000 // 10}"

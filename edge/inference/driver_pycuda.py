@@ -141,7 +141,11 @@ class PycudaDriver:
             memory = self._call(
                 self._api.pagelocked_empty, size, np.uint8, "C", PORTABLE_AND_MAPPED
             )
-            address = int(self._call(memory.base.get_device_pointer))
+            try:
+                address = int(self._call(memory.base.get_device_pointer))
+            except CudaError:
+                memory.base.free()
+                raise
         host = int(memory.ctypes.data)
         self._pinned[host] = memory
         return host, address

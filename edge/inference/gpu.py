@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from edge.inference.driver_ctypes import first_gpu
+from edge.inference.driver_ctypes import cuda_version, list_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class GpuIdentity:
 @cache
 def gpu_here() -> GpuIdentity | None:
     """Return the first GPU; None where there is no NVIDIA driver or no GPU. Opens no context."""
-    if (found := first_gpu()) is None:
-        return None
-    name, (major, minor), version = found
-    return GpuIdentity(name, f"sm_{major}{minor}", f"{version // 1000}.{version % 1000 // 10}")
+    for gpu in list_gpus():
+        major, minor = gpu.capability
+        return GpuIdentity(gpu.name, f"sm_{major}{minor}", cuda_version(gpu.version))
+    return None

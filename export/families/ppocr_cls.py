@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,8 @@ class PpocrClsPart(PublishedPart):
 
     name = ""
     opset = 17
+    precisions: Sequence[str] = ("fp32", "fp16")
+    """It decides which way up a line is read: too small to gain anything."""
     inputs = (Port(_INPUT, (Axis("lines", 1, 4, _MOST_LINES), 3, LINE_HEIGHT_PX, _WIDTH_PX)),)
 
     def __init__(self, source: Source) -> None:

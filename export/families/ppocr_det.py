@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class PpocrDetPart(PublishedDetector):
     name = ""
     kind = "text"
     opset = 17
+    precisions: Sequence[str] = ("fp32", "fp16")
+    """In INT8 it gave 33 % of its answers, in FP8 none, whichever layers were spared."""
     inputs = (picture_port(_INPUT),)
     conf = ppocr_det.DEFAULT_CONF
     weakest = TrackerSettings(conf=ppocr_det.DEFAULT_CONF).weak

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge.errors import InferenceError
@@ -24,6 +26,8 @@ class PpocrRecPart(PublishedPart):
 
     name = ""
     opset = 17
+    precisions: Sequence[str] = ("fp32", "fp16")
+    """Eight bits are not for reading to the letter."""
     inputs = (
         Port(_INPUT, (Axis("lines", 1, 2, 8), 3, LINE_HEIGHT_PX, Axis("width", 48, 320, _WIDEST))),
     )

@@ -112,6 +112,29 @@ def test_layers_are_spared_before_a_precision_is_given_up(folder, broken, tmp_pa
     assert (row.state, row.note) == ("done", note)
 
 
+@pytest.mark.parametrize("damage", ["no operator", "no graph"])
+def test_what_onnx_runtime_does_not_load_is_refused_like_what_loses_too_much(
+    folder, monkeypatch, tmp_path, damage
+):
+    def lowered(model, part, precision, samples, name, spared="none"):
+        if precision == "fp16":
+            return model
+        changed = onnx.ModelProto()
+        if damage == "no operator":
+            changed.CopyFrom(model)
+            changed.graph.node[0].op_type = "Unheard"
+        return changed
+
+    monkeypatch.setattr("export.steps.lowered", lowered)
+    monkeypatch.setattr("export.steps.Steps._can", lambda self, module: True)
+    rows = export(folder, blind_yunet(tmp_path / "mine.onnx"), "fp8")
+    (row,) = [row for row in rows if row.step == "fp8"]
+    assert row.state == "gated"
+    assert row.compared is not None
+    assert (row.compared.agreement, row.compared.error) == (0, float("inf"))
+    assert {file.precision for file in load_manifest(folder).files} == {"fp32", "fp16"}
+
+
 def test_the_table_shows_what_was_refused(folder, broken, tmp_path):
     broken.add("int8")
     rows = export(folder, blind_yunet(tmp_path / "mine.onnx"), "int8")

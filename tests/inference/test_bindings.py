@@ -10,10 +10,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.errors import InferenceError, ModelError
 from edge.inference.binding import ENVIRONMENT
+from edge.inference.bound import CudaSlot
 from edge.inference.cuda import Cuda
 from edge.inference.driver import Parameters
 from edge.inference.gpu import gpu_here
@@ -27,7 +29,7 @@ MEMORY_AND_KERNELS = ("tests/redact/test_cuda.py", "tests/inference/test_pool.py
                       "tests/inference/test_preprocess.py")  # fmt: skip
 FAULTS = ("tests/redact/test_failover.py",)
 PROOF = ("tests/redact/test_cuda_proof.py", "-k", "not refused and not does_not_agree")
-QUICK = "not backwards and not any_size and not gives_the_samples and not real_frames"
+QUICK = "cpu and not backwards and not any_size and not gives_the_samples and not real_frames"
 NO_GPU = "no NVIDIA GPU answers (CUDA error {}). Install its driver, or set runtime.device to cpu."
 without_gpu = pytest.mark.skipif(gpu_here() is not None, reason="a GPU is here")
 
@@ -94,7 +96,8 @@ PRELUDE = """
 import ctypes, gc, threading
 from edge.errors import PrivaedgeError
 from tests.redact.emulator import shipped
-from edge.inference.cuda import Buffer, Cuda
+from edge.inference.bound import CudaSlot
+from edge.inference.cuda import Cuda
 from edge.redact.cuda import KERNELS
 api = ctypes.CDLL(str(shipped()))
 """
@@ -110,8 +113,9 @@ def told(call, *arguments):
         print(error)
 def short():
     api.limit_memory(4096)
-    Buffer(cuda).reserve(4096)  # as much on the device, then as much on the host
+    CudaSlot(cuda, stream).reserve(4096)  # as much on the host, then as much on the device
 told(short)
+told(cuda.allocate_pinned, 8192)
 print(api.count_live())
 api.limit_memory(-1)
 told(cuda.kernels, b"\\0", {"none": "i"})
@@ -130,6 +134,7 @@ again.wait(again.stream())
 print(api.count_holders(), api.count_live(), api.count_handles())
 """
 EXPECTED = [
+    "CUDA's cuMemAlloc failed with error 2",
     "CUDA's cuMemHostAlloc failed with error 2",
     "0",
     "CUDA's cuModuleGetFunction failed with error 500",
@@ -304,6 +309,42 @@ def test_a_name_that_is_none_and_a_package_that_is_not_here(monkeypatch: pytest.
     monkeypatch.setenv(ENVIRONMENT, "pycuda")
     with pytest.raises(ModelError, match=r"pycuda, which .* names, is not installed\. Install it"):
         Cuda()
+
+
+LISTED = """
+from edge import probe
+from edge.inference.gpu import gpu_here
+print(gpu_here())
+print(probe._ask_libcuda())
+"""
+
+
+def test_the_gpu_is_known_without_a_context(driver: Path):
+    here, listed = said(python(driver, "-c", LISTED)).splitlines()
+    assert here == "GpuIdentity(name='a GPU on the CPU', target='sm_89', driver='13.0')"
+    assert listed == "(Gpu(name='a GPU on the CPU', driver='CUDA 13.0', memory_mib=8192),)"
+
+
+def test_a_slot_grows_and_carries_both_ways():
+    device = emulated(shipped())
+    assert device.emulator is not None
+    device.cuda.enter()
+    before, stream = device.emulator.count_live(), device.cuda.stream()
+    slot = CudaSlot(device.cuda, stream)
+    for count in (3, 300, 200):
+        slot.reserve(4 * count)
+        sent = np.arange(count, dtype=np.float32)
+        np.copyto(slot.view((count,), sent.dtype), sent)
+        slot.send(sent.nbytes)
+        slot.view((count,), sent.dtype)[:] = 0
+        slot.fetch(sent.nbytes)
+        device.cuda.wait(stream)
+        np.testing.assert_array_equal(slot.view((count,), sent.dtype), sent)
+    assert device.emulator.count_live() == before + 2, "on the host and on the device"
+    slot.close()
+    slot.close()
+    device.cuda.drop_stream(stream)
+    assert device.emulator.count_live() == before
 
 
 def test_parameters_lie_as_the_compiler_puts_them():

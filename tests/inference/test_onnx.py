@@ -211,6 +211,28 @@ def test_answers_are_the_same_with_more_threads_and_in_any_thread():
 
 def test_an_answer_is_not_overwritten_by_the_next(make):
     engine = make(reciprocal(), "reciprocal")
-    first = engine.run({"x": np.full(100, 2, np.float32)})["inverse"]
-    engine.run({"x": np.full(100, 4, np.float32)})
-    assert (first == 0.5).all()
+    values = [2, 4, 8, 16]
+    answers = [engine.run({"x": np.full(100, v, np.float32)})["inverse"] for v in values]
+    for value, answer in zip(values, answers, strict=True):
+        assert (answer == 1 / value).all()
+
+
+def test_inputs_of_any_size_may_follow_each_other(make):
+    engine = make(reciprocal(), "reciprocal")
+    for turn, length in enumerate((3, 3, 4, 3, 4, 100, 3, 100, 0, 4, 0, 3)):
+        x = np.full(length, turn + 1, np.float32)
+        assert engine.run({"x": x})["inverse"].tolist() == (1 / x).tolist()
+
+
+def test_outputs_of_one_size_belong_to_their_own_inputs(make):
+    """Whether an output is bound goes by inputs' sizes: here it is the same one for all of them."""
+    nodes = [
+        helper.make_node("Constant", [], ["zero"], value_ints=[0]),
+        helper.make_node("Constant", [], ["one"], value_ints=[1]),
+        helper.make_node("Slice", ["x", "zero", "one"], ["first"]),
+    ]
+    engine = make(model(nodes, [("x", FLOAT, ["n"])], [("first", FLOAT, ["m"])]), "first")
+    assert engine.output_specs[0].shape == (None,)
+    for turn, length in enumerate((3, 3, 4, 3, 4, 4, 5, 3, 5, 4)):
+        x = np.full(length, turn + 1, np.float32)
+        assert engine.run({"x": x})["first"].tolist() == [turn + 1]

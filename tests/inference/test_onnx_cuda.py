@@ -182,8 +182,9 @@ def test_a_run_that_nobody_asked_for_changes_nothing_of_the_next():
         assert engine.collect()["inverse"].tolist() == [0.5] * 3
         with pytest.raises(InferenceError, match="nothing was begun"):
             engine.collect()
+    engine.queue({"x": np.full(3, 5, np.float32)})
     with pytest.raises(InferenceError, match="input x is float64"):
-        engine.run({"x": np.ones(3)})
+        engine.queue({"x": np.ones(3)})
     with pytest.raises(InferenceError, match="nothing was begun"):
         engine.collect()
     engine.close()
@@ -220,6 +221,7 @@ def test_tensors_on_the_device_are_read_where_they_are(graph):
         np.testing.assert_array_equal(
             engine.run_device({"x0": tensor}, after=event)["x2"], plain.run({"x0": x})["x2"]
         )
+        assert (engine._bound["x0"][0] == places[turn % 2]) == (not graph)
         driver.drop_event(event)
     np.testing.assert_array_equal(engine.run({"x0": x})["x2"], plain.run({"x0": x})["x2"])
     with pytest.raises(InferenceError, match="x0 is float16, expected float32"):

@@ -223,11 +223,12 @@ int cuGetProcAddress(const char *name, void **out, int version, uint64_t flags) 
     return cuGetProcAddress_v2(name, out, version, flags, nullptr);
 }
 
-int cuDeviceGetCount(int *count) { return *count = 1, OK; }
+int cuDeviceGetCount(int *count) { return *count = !no_device, OK; }
 int cuDeviceGet(int *device, int) { return *device = 0, OK; }
 int cuDeviceGetName(char *name, int size, int) {
     return snprintf(name, size, "a GPU on the CPU"), OK;
 }
+int cuDeviceTotalMem_v2(size_t *size, int) { return *size = (size_t)8 << 30, OK; }
 int cuDeviceGetAttribute(int *value, int attribute, int) {
     *value = attribute == 18 ? integrated : attribute == 75 ? 8 : attribute == 76 ? 9 : 0;
     return OK;

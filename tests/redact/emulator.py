@@ -81,9 +81,13 @@ def shipped() -> Path:
 
 
 def separate(folder: Path) -> Path:
-    """A library of which nobody else holds the context, where a process may have several."""
-    found = shipped()
-    return found if ON_CPU in os.environ else shutil.copy(found, folder / "libcuda_apart.so")
+    """A library with a context of its own, of which a folder has one, and a process several."""
+    if ON_CPU in os.environ:
+        return shipped()
+    library = folder / "libcuda_apart.so"
+    if not library.exists():  # it may be at work: never written over
+        shutil.copy(shipped(), library)
+    return library
 
 
 def opened(library: Path) -> Cuda:
