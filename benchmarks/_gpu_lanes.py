@@ -62,23 +62,19 @@ def networks(settings: Settings) -> tuple[list[Network], list[str]]:
         except ModelError as error:
             missing.append(f"{lane}: {error}")
 
-    def faces(lane: str, resolved: Any) -> Network:
-        data = resolved.read_bytes()
-        family = face_family(resolved.family, data, resolved.name)
-        return Network(
-            lane, resolved.name, family.prepare(data, resolved.name),
-            lambda engine: family.build(engine, input_size=video.face.input_size,
-                                        weakest=family.conf / 2),
-        )  # fmt: skip
+    def boxes(find: Callable[..., Any], input_size: int) -> Callable[..., Network]:
+        """Return what prepares a detector of faces or plates. find: its family."""
 
-    def plates(lane: str, resolved: Any) -> Network:
-        data = resolved.read_bytes()
-        family = plate_family(resolved.family, data, resolved.name)
-        return Network(
-            lane, resolved.name, family.prepare(data, resolved.name),
-            lambda engine: family.build(engine, input_size=video.plate.input_size,
-                                        weakest=family.conf / 2),
-        )  # fmt: skip
+        def prepare(lane: str, resolved: Any) -> Network:
+            data = resolved.read_bytes()
+            family = find(resolved.family, data, resolved.name)
+            return Network(
+                lane, resolved.name, family.prepare(data, resolved.name),
+                lambda engine: family.build(engine, input_size=input_size,
+                                            weakest=family.conf / 2),
+            )  # fmt: skip
+
+        return prepare
 
     def text(lane: str, resolved: Any) -> Network:
         return Network(
@@ -87,8 +83,8 @@ def networks(settings: Settings) -> tuple[list[Network], list[str]]:
                                          weakest=DEFAULT_CONF / 2),
         )  # fmt: skip
 
-    add("faces", video.face.model, faces)
-    add("plates", video.plate.model, plates)
+    add("faces", video.face.model, boxes(face_family, video.face.input_size))
+    add("plates", video.plate.model, boxes(plate_family, video.plate.input_size))
     add("text", video.text.detector, text)
     return found, missing
 

@@ -30,8 +30,8 @@ class Planes:
     """True where luma uses 0..255 (JPEG range) instead of 16..235."""
 
 
-class Picture(Protocol):
-    """A picture that can be looked at, shrunk, and edited in place."""
+class PlaneSource(Protocol):
+    """What has planes that can be copied."""
 
     @property
     def width(self) -> int:
@@ -49,12 +49,16 @@ class Picture(Protocol):
     def full_range(self) -> bool:
         """True where luma uses 0..255 instead of 16..235."""
 
+    def copy_planes(self, out: Planes) -> None:
+        """Copy all samples into planes of the same layout and size."""
+
+
+class Picture(PlaneSource, Protocol):
+    """A picture that can be looked at, shrunk, and edited in place."""
+
     @property
     def luma(self) -> ByteArray:
         """The (H, W) luma plane, to be read only."""
-
-    def copy_planes(self, out: Planes) -> None:
-        """Copy all samples into planes of the same layout and size."""
 
     def shrink(self, width: int, height: int) -> ByteArray:
         """Scale and convert in one step: planar RGB of shape (3, height, width), uint8."""

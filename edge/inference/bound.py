@@ -4,7 +4,6 @@ page-locked memory beside it, or the host's, where the very same engine runs on 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from edge.errors import DeviceError
 from edge.frame import ByteArray
 from edge.inference.cuda import Cuda
+from edge.inference.driver import host_bytes
 from edge.inference.pool import Pool
 
 DeviceType = Literal["cuda", "cpu"]
@@ -98,7 +98,7 @@ class HostMemory:
 
     def copy(self, to: int, address: int, size: int) -> None:
         """Copy at once."""
-        np.copyto(_bytes_at(to, size), _bytes_at(address, size))
+        np.copyto(host_bytes(to, size), host_bytes(address, size))
 
     def follow(self, event: int) -> None:
         """Do nothing: all is done at once."""
@@ -264,7 +264,3 @@ def tensor_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 def _shaped(memory: ByteArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     array: NDArray[Any] = memory[: tensor_bytes(shape, dtype)].view(dtype).reshape(shape)
     return array
-
-
-def _bytes_at(address: int, size: int) -> ByteArray:
-    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))

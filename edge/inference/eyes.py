@@ -91,9 +91,8 @@ class _Eyes:
     def __init__(self, cuda: Cuda, image: bytes) -> None:
         prove(cuda, image)
         self._cuda, self._image = cuda, image
-        self._stage = PictureStage(cuda)
         self._event = cuda.event()
-        self._preprocessors: dict[InputSpec, Preprocessor] = {}
+        self._inputs: dict[InputSpec, tuple[Preprocessor, PictureStage]] = {}
 
     def look(self, picture: Picture, spec: InputSpec) -> tuple[DeviceTensor, int]:
         """Queue filling the input; return it, and the event after which it is filled.
@@ -101,26 +100,27 @@ class _Eyes:
         The picture before has been looked at by then. Raises InferenceError.
         """
         self._cuda.enter()
-        preprocessor = self._preprocessors.get(spec)
-        if preprocessor is None:
-            if len(self._preprocessors) >= _MOST_SPECS:
-                self._drop_preprocessors()
-            preprocessor = Preprocessor(self._cuda, self._image, [spec], analysis=(0, 0))
-            self._preprocessors[spec] = preprocessor
-        preprocessor.load(self._stage.load(picture, preprocessor.stream))
+        if spec not in self._inputs:
+            if len(self._inputs) >= _MOST_SPECS:
+                self._drop_inputs()
+            made = Preprocessor(self._cuda, self._image, [spec], analysis=(0, 0))
+            self._inputs[spec] = made, PictureStage(self._cuda, made.stream)
+        preprocessor, stage = self._inputs[spec]
+        preprocessor.load(stage.load(picture))
         self._cuda.record(self._event, preprocessor.stream)
         return preprocessor.tensor(0), self._event
 
     def close(self) -> None:
         """Give everything back. Raises DeviceError."""
         self._cuda.enter()
-        self._drop_preprocessors()
-        self._stage.close()
+        self._drop_inputs()
         self._cuda.drop_event(self._event)
 
-    def _drop_preprocessors(self) -> None:
-        while self._preprocessors:
-            self._preprocessors.popitem()[1].close()
+    def _drop_inputs(self) -> None:
+        while self._inputs:
+            _, (preprocessor, stage) = self._inputs.popitem()
+            preprocessor.close()  # waits for its stream, on which the picture is brought, too
+            stage.close()
 
 
 def _shut(eyes: list[_Eyes]) -> None:

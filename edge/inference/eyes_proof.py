@@ -58,12 +58,12 @@ def prove(cuda: Cuda, image: bytes) -> None:
     Raises ModelError where it is something else, InferenceError where the GPU fails.
     """
     cuda.enter()
-    stage = PictureStage(cuda)
     eye = Preprocessor(cuda, image, _SPECS, analysis=(0, 0))
+    stage = PictureStage(cuda, eye.stream)
     try:
         for layout in ("yuv420p", "nv12"):
             drawing = _draw(layout, full_range=layout == "nv12")
-            eye.load(stage.load(drawing, eye.stream))
+            eye.load(stage.load(drawing))
             for index, spec in enumerate(_SPECS):
                 if not _agrees(_fetch(cuda, eye, index), expected(drawing.planes, spec), spec):
                     raise ModelError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from edge.errors import InferenceError
-from edge.frame import Picture
+from edge.frame import GonePicture, Picture
 from edge.inference.budget import FailureBudget
 from edge.inference.engine import Engine, Tensors, TensorSpec
 from edge.inference.news import tell
@@ -62,7 +62,9 @@ class FailoverEngine:
     def see(self, picture: Picture, spec: InputSpec) -> Tensors | None:
         """Run once on a picture. None where it has to be shown as a tensor: to the CPU, and to a
         GPU's engine that has no eyes. Raises as `run`."""
-        if self.on_cpu:
+        # Of a picture that has left no tensor can be made either: that raises, and counts for
+        # nothing here.
+        if self.on_cpu or isinstance(picture, GonePicture):
             return None
 
         def look(gpu: Engine) -> Tensors | None:

@@ -84,7 +84,7 @@ class Preprocessor:
         self, cuda: Cuda, image: bytes, specs: Sequence[InputSpec], *, analysis: tuple[int, int]
     ) -> None:
         """image: the compiled kernels, which the manifest vouches for. analysis: width and height
-        of the luma picture for motion. Raises InferenceError."""
+        of the luma picture for motion, 0 where nobody will ask for one. Raises InferenceError."""
         self._cuda = cuda
         cuda.enter()
         self._kernels = cuda.kernels(image, KERNELS)

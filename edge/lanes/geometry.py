@@ -92,7 +92,8 @@ class InputBuffer:
         for plane, channel in enumerate(self._order):
             inside = self._tensor[0, plane, : fit.inner_height, : fit.inner_width]
             np.multiply(rgb[channel], self._scale[plane], out=inside, dtype=np.float32)
-            inside += self._bias[plane]
+            if self._bias[plane]:
+                inside += self._bias[plane]
         return self._tensor, fit
 
     def show(self, engine: Engine, image: Picture) -> tuple[Tensors, Fit]:

@@ -76,13 +76,13 @@ class OutputFile:
         try:
             # FFmpeg writes through a descriptor of its own; the lock tells other runs of ours.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._descriptor)
-            raise SinkError(
-                f"Another run is writing {path} right now. Wait for it, or choose another name."
-            ) from error
-        except OSError:
-            pass  # a file system without locks, as some network shares are
+        except OSError as error:
+            # Others come from a file system without locks, as some network shares are.
+            if isinstance(error, BlockingIOError):
+                os.close(self._descriptor)
+                raise SinkError(
+                    f"Another run is writing {path} right now. Wait for it, or choose another name."
+                ) from error
 
     def commit(self) -> Path:
         """Give the complete file its final name, safe against a power cut. Raises SinkError."""

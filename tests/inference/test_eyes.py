@@ -15,7 +15,7 @@ import pytest
 
 from edge.catalogue import load_catalogue
 from edge.errors import InferenceError, ModelError
-from edge.frame import Picture
+from edge.frame import GonePicture, Picture
 from edge.inference.bound import CudaMemory
 from edge.inference.budget import MAX_FAILURES
 from edge.inference.engine import Engine
@@ -200,3 +200,15 @@ def test_an_engine_without_eyes_behind_a_failover_is_shown_tensors(frames):
     _, found = YuNet(engine, input_size=320, weakest=0.3).infer(0, picture)
     assert len(found) == 1
     assert engine.failures == 0
+
+
+def test_a_picture_that_has_left_is_not_the_gpus_fault(faults: Device, tmp_path):
+    data = yunet()
+    engine = FailoverEngine(
+        lambda: sighted(faults, data, tmp_path / "engines"), lambda: OnnxEngine(data, "cpu")
+    )
+    detector = YuNet(engine, input_size=320, weakest=0.3)
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(LookupError, match="this picture has left"):
+            detector.infer(0, GonePicture(640, 360))
+    assert (engine.failures, engine.on_cpu) == (0, False)

@@ -310,14 +310,14 @@ class QuietServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        pass  # a client that refuses a certificate, or leaves
+        """Say nothing of a client that refuses a certificate, or leaves."""
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[QuietServer]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
-            pass
+            """Say nothing."""
 
     handler = functools.partial(Quiet, directory=str(folder))
     with QuietServer(("127.0.0.1", 0), handler) as server:
