@@ -19,6 +19,7 @@ from edge.inference.cuda import Cuda
 from edge.inference.engine import DeviceTensor, Engine, Tensors
 from edge.inference.eyes_proof import prove
 from edge.inference.kernels import load_kernels
+from edge.inference.picture import DevicePicture, SharedPicture
 from edge.inference.preprocess import InputSpec, Preprocessor
 from edge.inference.stage import PictureStage
 
@@ -76,13 +77,18 @@ class SightedEngine:
                 self._blind = True
                 _log.info("%s: the CPU scales pictures: %s", self.name, str(error))
                 return None
-        tensor, event = self._eyes[0].look(picture, spec)
-        return self._engine.run_device({self.inputs[0]: tensor}, after=event)
+        if not isinstance(picture, SharedPicture):
+            return self._run_on(*self._eyes[0].look(picture, spec))
+        with picture.lend() as lent:
+            return self._run_on(*self._eyes[0].look(lent, spec))
 
     def close(self) -> None:
         """Give everything back."""
         self._shut()
         self._engine.close()
+
+    def _run_on(self, tensor: DeviceTensor, event: int) -> Tensors:
+        return self._engine.run_device({self.inputs[0]: tensor}, after=event)
 
 
 class _Eyes:
@@ -94,8 +100,10 @@ class _Eyes:
         self._event = cuda.event()
         self._inputs: dict[InputSpec, tuple[Preprocessor, PictureStage]] = {}
 
-    def look(self, picture: Picture, spec: InputSpec) -> tuple[DeviceTensor, int]:
+    def look(self, picture: Picture | DevicePicture, spec: InputSpec) -> tuple[DeviceTensor, int]:
         """Queue filling the input; return it, and the event after which it is filled.
+
+        A picture of the host is brought to the GPU first.
 
         The picture before has been looked at by then. Raises InferenceError.
         """
@@ -106,7 +114,8 @@ class _Eyes:
             made = Preprocessor(self._cuda, self._image, [spec], analysis=(0, 0))
             self._inputs[spec] = made, PictureStage(self._cuda, made.stream)
         preprocessor, stage = self._inputs[spec]
-        preprocessor.load(stage.load(picture))
+        there = picture if isinstance(picture, DevicePicture) else stage.load(picture)
+        preprocessor.load(there)
         self._cuda.record(self._event, preprocessor.stream)
         return preprocessor.tensor(0), self._event
 

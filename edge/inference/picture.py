@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from edge.frame import PlaneLayout
 
@@ -54,3 +55,15 @@ class DevicePicture:
             self.y, self.u, self.v, self.y_pitch, self.chroma_pitch, self.width, self.height,
             2 if self.layout == "nv12" else 1, BLACK_FULL if self.full_range else BLACK_LIMITED,
         )  # fmt: skip
+
+
+@runtime_checkable
+class SharedPicture(Protocol):
+    """A picture of the pipeline whose samples the GPU can read: in place, or a copy of its own."""
+
+    def lend(self) -> AbstractContextManager[DevicePicture]:
+        """Lend the samples, complete and to be read only, to kernels of any stream.
+
+        Nobody changes them before the block ends, and all that was queued to read them has to be
+        done by then. Thread-safe. Raises InferenceError.
+        """

@@ -106,6 +106,8 @@ class StreamReader(abc.ABC):
         self._sound_clock: StreamClock | None = None
         self._hardware: PictureDecoder | None = None
         self._replay: Replay | None = None
+        self.make_picture: Callable[[av.VideoFrame], HostPicture] = HostPicture
+        """What becomes of an upright frame; may be set before `read`."""
 
     @abc.abstractmethod
     def _packets(self) -> Iterator[Packet[Stream]]:
@@ -227,7 +229,7 @@ class StreamReader(abc.ABC):
         self.concealed += raw.is_corrupt
         frame = self._normalise(raw)
         ticks = self._clock.place(raw.pts, raw.duration or 0)
-        picture, replay = HostPicture(frame), self._replay
+        picture, replay = self.make_picture(frame), self._replay
         kept = replay.keep(raw, picture) if replay is not None else None
         item = Frame(self.frames, seconds(ticks, self._time_base), ticks, picture, kept)
         self.frames += 1
