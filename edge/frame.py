@@ -16,6 +16,28 @@ ByteArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class PageLocked:
+    """Memory of the host that a GPU reaches, too: the byte at `host` is the one at `device`.
+
+    host, device: addresses of the first byte. size: bytes.
+    """
+
+    host: int
+    device: int
+    size: int
+
+    def address(self, plane: ByteArray) -> int:
+        """Return where the GPU finds a plane's first sample. Raises ValueError where a plane does
+        not lie in this memory, or not with its first row first."""
+        start = int(plane.ctypes.data)
+        reach = sum((n - 1) * step for n, step in zip(plane.shape, plane.strides, strict=True))
+        inside = self.host <= start and start + reach < self.host + self.size
+        if not plane.size or min(plane.strides) < 1 or not inside:
+            raise ValueError("the plane does not lie in the memory that the GPU reaches")
+        return start - self.host + self.device
+
+
+@dataclass(frozen=True, slots=True)
 class Planes:
     """Views of one picture's 8-bit 4:2:0 planes; editing them edits the picture.
 
@@ -28,6 +50,8 @@ class Planes:
     chroma: tuple[ByteArray, ...]
     full_range: bool = False
     """True where luma uses 0..255 (JPEG range) instead of 16..235."""
+    memory: PageLocked | None = None
+    """What all of them lie in, where a GPU reaches it."""
 
 
 class PlaneSource(Protocol):
@@ -71,6 +95,9 @@ class Picture(PlaneSource, Protocol):
 
     def edit(self) -> Planes:
         """Return planes that may be written to without changing any other picture."""
+
+    def apart(self) -> Picture:
+        """Return a copy, to be edited while others go on looking at this one."""
 
 
 class KeptPicture(Protocol):
@@ -124,6 +151,10 @@ class GonePicture:
         raise LookupError("this picture has left")
 
     def edit(self) -> Planes:
+        """Raise LookupError."""
+        raise LookupError("this picture has left")
+
+    def apart(self) -> Picture:
         """Raise LookupError."""
         raise LookupError("this picture has left")
 

@@ -82,22 +82,25 @@ class Releaser:
             raise ValueError(f"frame {frame.frame_id} has not been judged")
         masked = judgement.verdict is Verdict.MASK
         broken = False
+        # A lane that is late may look yet at the frame that it is late for. In the masked picture
+        # it would see nobody, and then vouch for the frames after it.
+        picture = frame.picture.apart() if masked else frame.picture
         if not masked and len(boxes):
             try:
-                self._redactor.redact(frame.picture.edit(), boxes)
+                self._redactor.redact(picture.edit(), boxes)
             except Exception as error:  # noqa: BLE001 - part of it may be hidden, part not
                 _log.warning("a frame was masked: its redaction failed: %s", type(error).__name__)
                 _log.debug("redaction failed", exc_info=True)
                 masked = broken = True
         if masked:
-            self._redactor.mask_whole(frame.picture.edit())
+            self._redactor.mask_whole(picture.edit())
         elif self._show_boxes and len(boxes):
-            draw_boxes(frame.picture.edit().y, boxes, tracks)
+            draw_boxes(picture.edit().y, boxes, tracks)
         if self._overlay is not None:
-            self._overlay.apply(frame.picture.edit())
+            self._overlay.apply(picture.edit())
         regions = 0 if masked else len(boxes)
         troubles = tuple(self._troubles()) if self._troubles is not None else ()
-        return Cleared(frame.picture, frame.ticks, regions, masked, broken, troubles)
+        return Cleared(picture, frame.ticks, regions, masked, broken, troubles)
 
 
 def draw_boxes(luma: np.ndarray, boxes: FloatArray, tracks: Sequence[int]) -> None:

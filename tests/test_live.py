@@ -18,7 +18,7 @@ import pytest
 from edge.crew import WorkerFactory
 from edge.detection import Detections
 from edge.errors import SourceError
-from edge.frame import Frame
+from edge.frame import Frame, Picture
 from edge.lanes.faces import FaceLane
 from edge.lanes.worker import LaneWorker
 from edge.live import LivePipeline
@@ -32,6 +32,7 @@ from tests.harness import (
     FPS,
     FRAMES,
     SIZE,
+    VISIBLE,
     Luma,
     Script,
     decode,
@@ -123,8 +124,30 @@ def worker_for(script: Script) -> WorkerFactory:
     )
 
 
+def sluggish(detector: Sluggish) -> WorkerFactory:
+    lane = FaceLane(detector, TrackerSettings(conf=0.3), *SIZE, lookahead_s=0.8, refine=0)
+    return lambda findings, event: LaneWorker(
+        lane, on_findings=findings, on_event=event, stall_timeout_s=10.0
+    )
+
+
+@dataclass
+class Sluggish:
+    """A detector that looks at its picture again when the frame has left long ago."""
+
+    originals: list[Luma]
+    seen: list[float] = field(default_factory=list)
+    """How much each picture was like the clip's."""
+
+    def infer(self, frame_id: int, image: Picture) -> tuple[int, Detections]:
+        time.sleep(DELAY_S + 0.2)
+        wanted = fine_detail(self.originals[frame_id])
+        self.seen.append(likeness(wanted, fine_detail(np.array(image.luma))))
+        return frame_id, Detections(true_face(frame_id), np.array([0.9], np.float32))
+
+
 def run_live(
-    script: Script,
+    script: Script | Sluggish,
     connect: Callable[[], Any],
     seconds: float,
     *,
@@ -135,7 +158,7 @@ def run_live(
     pipeline = LivePipeline(
         connect,
         recorder,
-        [worker_for(script)],
+        [worker_for(script) if isinstance(script, Script) else sluggish(script)],
         Releaser(CpuRedactor(RedactionStyle())),
         slate=Flat(),
         size=SIZE,
@@ -200,6 +223,14 @@ def test_a_slow_detector_costs_looks_and_a_stuck_one_masks(clip: Path) -> None:
     assert clear, "everything was masked"
     # Nothing between the look before the stuck one and the stuck one itself may be seen.
     assert not set(range(before + 1, stuck + 1)) & set(clear)
+
+
+def test_a_late_look_is_shown_what_the_frame_was_before_it_was_masked(clip: Path) -> None:
+    detector = Sluggish(list(decode(clip)))
+    _, pipeline = run_live(detector, lambda: Camera(clip, range(FRAMES)), 60, once=True)
+    assert pipeline.stats.frames_masked > FRAMES / 2
+    assert detector.seen
+    assert min(detector.seen) > VISIBLE
 
 
 def test_a_lost_signal_is_a_slate_and_the_source_comes_back(clip: Path) -> None:

@@ -16,7 +16,7 @@ from edge.media.picture import HostPicture
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import RedactionStyle
 from edge.redact.watermark import Watermark
-from edge.release import Releaser
+from edge.release import Cleared, Releaser
 from tests.harness import HIDDEN, VISIBLE, fine_detail, likeness
 
 WIDTH, HEIGHT = 320, 192
@@ -32,7 +32,7 @@ def frame(pixels: NDArray[np.uint8] = NOISE) -> Frame:
     return Frame(7, 0.28, 7, HostPicture(picture))
 
 
-def luma(of: Frame) -> NDArray[np.float32]:
+def luma(of: Frame | Cleared) -> NDArray[np.float32]:
     return fine_detail(np.array(of.picture.luma))
 
 
@@ -75,10 +75,15 @@ def test_released_frame_without_boxes_is_untouched() -> None:
 
 def test_masked_frame_shows_nothing_whatever_its_boxes() -> None:
     for boxes in (NO_BOXES, BOX):
-        one = frame()
-        cleared = Releaser(redactor()).clear(one, MASK, boxes, [1] * len(boxes))
+        cleared = Releaser(redactor()).clear(frame(), MASK, boxes, [1] * len(boxes))
         assert (cleared.regions, cleared.masked, cleared.broken) == (0, True, False)
-        assert likeness(luma(frame()), luma(one)) < HIDDEN
+        assert likeness(luma(frame()), luma(cleared)) < HIDDEN
+
+
+def test_a_lane_that_is_late_still_sees_what_the_frame_showed() -> None:
+    one = frame()
+    Releaser(redactor(), overlay=Watermark(WIDTH, HEIGHT)).clear(one, MASK, BOX, [1])
+    np.testing.assert_array_equal(np.array(one.picture.luma), NOISE[:HEIGHT])
 
 
 def test_unjudged_frame_is_refused() -> None:
@@ -125,20 +130,17 @@ def test_boxes_that_make_no_sense_mask_the_picture(rows: list[list[float]]) -> N
 
 def test_watermark_is_written_on_released_and_on_masked_frames() -> None:
     for judgement in (RELEASE, MASK):
-        plain, marked = frame(), frame()
-        Releaser(redactor()).clear(plain, judgement, BOX, [1])
+        plain = Releaser(redactor()).clear(frame(), judgement, BOX, [1])
         overlay = Watermark(WIDTH, HEIGHT)
-        Releaser(redactor(), overlay=overlay).clear(marked, judgement, BOX, [1])
+        marked = Releaser(redactor(), overlay=overlay).clear(frame(), judgement, BOX, [1])
         assert (np.array(plain.picture.luma) != np.array(marked.picture.luma)).any()
 
 
 def test_outlines_are_drawn_around_what_was_hidden_and_never_on_a_masked_frame() -> None:
-    drawn, hidden = frame(), frame()
-    Releaser(redactor(), show_boxes=True).clear(drawn, RELEASE, BOX, [3])
+    drawn = Releaser(redactor(), show_boxes=True).clear(frame(), RELEASE, BOX, [3])
     assert (np.array(drawn.picture.luma)[40, 100:180] == 235).all()
-    Releaser(redactor(), show_boxes=True).clear(hidden, MASK, BOX, [3])
-    plain = frame()
-    Releaser(redactor()).clear(plain, MASK, BOX, [3])
+    hidden = Releaser(redactor(), show_boxes=True).clear(frame(), MASK, BOX, [3])
+    plain = Releaser(redactor()).clear(frame(), MASK, BOX, [3])
     np.testing.assert_array_equal(np.array(hidden.picture.luma), np.array(plain.picture.luma))
 
 

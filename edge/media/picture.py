@@ -161,6 +161,25 @@ class HostPicture:
                 self._edited = Planes(self.layout, views[0], views[1:], self.full_range)
             return self._edited
 
+    def apart(self) -> HostPicture:
+        """Return a copy in memory of its own, with the same colours and time."""
+        with self._lock:
+            frame = self._frame
+            copied = av.VideoFrame(frame.width, frame.height, frame.format.name)
+            for target, source in zip(plane_views(copied), plane_views(frame), strict=True):
+                np.copyto(target, source)
+            copy_tags(frame, copied)
+        return HostPicture(copied)
+
+
+def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:
+    """Let a frame say of its colours and its time what another one says."""
+    target.color_range, target.colorspace = source.color_range, source.colorspace
+    target.color_primaries, target.color_trc = source.color_primaries, source.color_trc
+    target.pts = source.pts
+    if source.time_base:
+        target.time_base = source.time_base
+
 
 def plane_bytes(plane: VideoPlane) -> ByteArray:
     """View all bytes of a plane, row padding included, as one row."""
