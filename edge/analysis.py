@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.frame import Frame
+from edge.errors import InferenceError
+from edge.frame import Frame, Picture
+from edge.inference.picture import ResidentPicture
 from edge.lanes.lane import Gap
-from edge.motion import Motion, MotionEstimator
+from edge.motion import Motion, MotionEstimator, analysis_size
 from edge.schedule import Cadence, Scheduler
 from edge.stats import Stats
+
+_log = logging.getLogger(__name__)
 
 
 class Submit(Protocol):
@@ -45,7 +50,7 @@ class Analyst:
     def take(self, frame: Frame) -> None:
         """Measure a frame, queue it, and hand out a gap where it is to be looked at."""
         with self._stats.timed("motion"):
-            motion = self._estimator.step(frame.picture.luma)
+            motion = self._measure(frame.picture)
         self._stats.frames_in += 1
         self._stats.cuts += motion.cut
         if motion.cut:
@@ -55,6 +60,18 @@ class Analyst:
         self._pending.append((frame, motion))
         if look:
             self.flush()
+
+    def _measure(self, picture: Picture) -> Motion:
+        if not isinstance(picture, ResidentPicture):
+            return self._estimator.step(picture.luma)
+        width, height = picture.width, picture.height
+        try:
+            small = picture.small_luma(*analysis_size(width, height))
+        except InferenceError as error:
+            # What the lanes cannot see either leaves masked; the decoder is about to be replaced.
+            _log.debug("no motion: %s", error)
+            return self._estimator.forget()
+        return self._estimator.step_small(small, width, height)
 
     def change(self, cadence: Cadence) -> None:
         """Hand out what was not looked at yet, and look this often from now on."""

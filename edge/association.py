@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.carry import Box
 from edge.detection import FloatArray, iou_matrix
-
-Box = NDArray[np.float64]
-"""(x1, y1, x2, y2) in pixels."""
 
 _FAR_MATCH_SIZES = 1.5
 """How far a thing may have moved against the camera between two looks, in its own sizes, to be
@@ -29,31 +27,19 @@ def associate(carried: NDArray[np.floating], seen: FloatArray, iou_thresh: float
     if len(carried) and len(seen):
         overlaps = iou_matrix(carried.astype(np.float32), seen)
         _assign(overlaps, iou_thresh, matched)
-        _assign(_nearness(carried, seen), 1e-6, matched)
+        if len(matched) < min(len(carried), len(seen)):
+            _assign(_nearness(carried, seen), 1e-6, matched)
     return matched
 
 
-def is_unexplained(these: Sequence[Box], those: Sequence[Box] | NDArray[np.float64]) -> bool:
+def is_unexplained(these: Iterable[Box], those: Sequence[Box]) -> bool:
     """Whether one of these boxes has none of those within half its size."""
-    for box in these:
-        centre, size = (box[:2] + box[2:]) / 2, _size(box[None])[0]
-        if not any(np.abs((b[:2] + b[2:]) / 2 - centre).max() <= size / 2 for b in those):
+    middles = [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in those]
+    for x1, y1, x2, y2 in these:
+        x, y, near = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) / 2
+        if not any(abs(x - there) <= near and abs(y - down) <= near for there, down in middles):
             return True
     return False
-
-
-def hull(a: Box, b: Box) -> Box:
-    """Return the smallest box around both."""
-    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union, for one pair in a tenth of the time that iou_matrix takes."""
-    ax1, ay1, ax2, ay2 = a.tolist()
-    bx1, by1, bx2, by2 = b.tolist()
-    inter = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
-    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
-    return float(inter / max(union, 1e-6))
 
 
 def _assign(value: FloatArray, least: float, matched: dict[int, int]) -> None:

@@ -6,8 +6,11 @@ import cv2
 
 from edge.allocator import keep_memory_flat
 from edge.config import Settings
+from edge.inference.cuda import Cuda
+from edge.inference.kernels import load_kernels
 from edge.media.codecs import VideoSettings
 from edge.redact.cpu import CpuRedactor
+from edge.redact.cuda_mark import SurfaceMark
 from edge.redact.effects import Effect, RedactionStyle, Shape
 from edge.redact.failover import FailoverRedactor
 from edge.redact.watermark import Watermark
@@ -32,10 +35,14 @@ def releaser(settings: Settings, width: int, height: int, *, show_boxes: bool) -
 
     Raises ModelError where runtime.device is cuda and the GPU does not do what the CPU does.
     """
-    redactor = _redactor(settings, width, height)
+    redactor, cuda = _redactor(settings, width, height)
+    mark = Watermark(width, height) if settings.blur.watermark else None
     return Releaser(
         redactor,
-        overlay=Watermark(width, height) if settings.blur.watermark else None,
+        overlay=mark,
+        surface_overlay=SurfaceMark(mark, cuda, load_kernels(cuda.target))
+        if mark and cuda
+        else None,
         show_boxes=show_boxes,
         troubles=redactor.take_troubles if isinstance(redactor, FailoverRedactor) else None,
     )
@@ -54,14 +61,16 @@ def video_settings(settings: Settings) -> VideoSettings:
     )
 
 
-def _redactor(settings: Settings, width: int, height: int) -> Redactor:
+def _redactor(settings: Settings, width: int, height: int) -> tuple[Redactor, Cuda | None]:
+    """Return what hides, and the GPU that it does it on."""
     if settings.runtime.device != "cuda":
-        return CpuRedactor(_style(settings))
+        return CpuRedactor(_style(settings)), None
     from edge.redact.cuda_proof import open_redactor, reopen_redactor
 
     style = _style(settings)
     gpu = open_redactor(style, width, height)
-    return FailoverRedactor(style, gpu, lambda: reopen_redactor(style, width, height))
+    failover = FailoverRedactor(style, gpu, lambda: reopen_redactor(style, width, height))
+    return failover, gpu.cuda
 
 
 def _style(settings: Settings) -> RedactionStyle:

@@ -13,6 +13,7 @@ from edge.build import cadence, prepare_process, releaser, video_settings
 from edge.config import Settings
 from edge.dump import DumpSwitch
 from edge.frame import Frame, Picture
+from edge.frame_build import frames_on_gpu, pinned_pictures
 from edge.intake import Samples, StopFlag
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
@@ -23,11 +24,11 @@ from edge.media.live import LiveConnection
 from edge.media.live_sink import LiveSink
 from edge.media.live_target import target_for
 from edge.media.paced import PacedFile
-from edge.media.picture import HostPicture
+from edge.media.pinned import PinnedPictures
 from edge.media.replay import Changed
 from edge.media.slate import fit, make_slate
 from edge.media.sound import SoundDecoder
-from edge.media.streams import StreamInfo
+from edge.media.streams import AnyPicture, StreamInfo
 from edge.release import Releaser
 from edge.standby import Caller, Standby, is_alike
 from edge.stats import Stats
@@ -127,6 +128,7 @@ class LiveRun:
         self._first: LiveConnection | PacedFile | None = None
         self._pipeline: LivePipeline | None = None
         self._info: StreamInfo | None = None
+        self._pinned: PinnedPictures | None = None
         self._standby: Standby | None = None
         self.sink: LiveSink | None = None
         """What is sent to, once it runs, or while it waits."""
@@ -188,6 +190,7 @@ class LiveRun:
             epoch = self._begin_sink(info, has_sound=keep_sound and info.sound is not None)
             assert self.sink is not None
             pipeline = self._make_pipeline(self.sink, info, keep_sound=keep_sound, epoch=epoch)
+            self._pinned = pinned_pictures(settings, info, settings.delay_s)
             if self._standby is not None:
                 pipeline.stats.slates = self._standby.stats.slates
                 for reason in self._standby.stats.reasons:
@@ -217,6 +220,7 @@ class LiveRun:
             video_settings(self._settings),
             has_sound=has_sound,
             overwrite=self._options.overwrite,
+            on_gpu=info.on_gpu,
             on_event=self._note,
         )
         return None if standby is None else time.monotonic() - self._settings.delay_s
@@ -289,6 +293,8 @@ class LiveRun:
             first.close()
         if self.sink is not None:
             self.sink.close(_CLOSE_S)
+        if self._pinned is not None:
+            self._pinned.close()
 
     def stop(self) -> None:
         """End soon. May be called from a signal handler."""
@@ -298,7 +304,10 @@ class LiveRun:
 
     def _next(self) -> LiveConnection | PacedFile:
         first, self._first = self._first, None
-        return first or self._open()
+        source = first or self._open()
+        if self._pinned is not None:
+            source.make_pictures(self._pinned.before)
+        return source
 
     def _open(self) -> LiveConnection | PacedFile:
         keep_packets = self._settings.delay.storage == "packets"
@@ -306,8 +315,9 @@ class LiveRun:
             return PacedFile(self._source.url, self._options.loop, keep_packets=keep_packets)
         options = self._options
         return LiveConnection(
-            self._source, udp=options.rtsp_udp, audio=options.audio, keep_packets=keep_packets
-        )
+            self._source, udp=options.rtsp_udp, audio=options.audio, keep_packets=keep_packets,
+            on_gpu=frames_on_gpu(self._settings),
+        )  # fmt: skip
 
 
 class _Adapter:
@@ -329,7 +339,7 @@ class _Adapter:
         """Yield frames of the output's size, and sound as samples."""
         for item in self._source.read():
             if isinstance(item, Frame):
-                picture: Any = fit(cast(HostPicture, item.picture), self._info)
+                picture: Any = fit(cast(AnyPicture, item.picture), self._info)
                 kept = item.kept and Changed(item.kept, lambda one: fit(one, self._info))
                 yield replace(item, picture=picture, kept=kept)
             elif self._decoder is not None:

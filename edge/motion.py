@@ -94,7 +94,15 @@ class MotionEstimator:
         counts as a cut.
         """
         height, width = luma.shape
-        small = _shrink(luma)
+        return self.step_small(_shrink(luma), width, height)
+
+    def forget(self) -> Motion:
+        """Return the motion to a picture that cannot be seen: a cut, and so is the next one."""
+        self._before = self._corners = None
+        return Motion(IDENTITY, cut=True, reliable=False)
+
+    def step_small(self, small: ByteArray, width: int, height: int) -> Motion:
+        """As `step`, for a picture that was shrunk to `analysis_size`. width, height: its own."""
         small_size = (small.shape[1], small.shape[0])
         before, self._before = self._before, small
         same_size, self._size = self._size == (height, width), (height, width)
@@ -128,15 +136,19 @@ class MotionEstimator:
         return Motion(full, reliable=reliable)
 
 
+def analysis_size(width: int, height: int) -> tuple[int, int]:
+    """Return the width and height at which the motion of pictures of a size is estimated."""
+    scale = _ANALYSIS_WIDTH / max(height, width)
+    return max(16, round(width * scale)), max(16, round(height * scale))
+
+
 def _shrink(luma: ByteArray) -> ByteArray:
     """Scale to the analysis size, each pixel a mean of the ones it stands for.
 
     Halving has a fast path in OpenCV that area averaging by other factors has not: 0.2 ms instead
     of 0.8 for a 720p picture.
     """
-    height, width = luma.shape
-    scale = _ANALYSIS_WIDTH / max(height, width)
-    target = (max(16, round(width * scale)), max(16, round(height * scale)))
+    target = analysis_size(luma.shape[1], luma.shape[0])
     while luma.shape[1] >= 2 * target[0] and luma.shape[0] >= 2 * target[1]:
         half = (luma.shape[1] // 2, luma.shape[0] // 2)
         luma = np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA), np.uint8)

@@ -17,6 +17,7 @@ from edge.config import Settings
 from edge.detection import FloatArray
 from edge.errors import ExitCode, SinkError
 from edge.frame import Frame
+from edge.frame_build import pinned_pictures
 from edge.lane_models import LaneModels
 from edge.lane_workers import lane_workers
 from edge.listen_build import keeps_sound, listening, mouths, speech_settings
@@ -137,19 +138,25 @@ class Run:
         info = self.source.info
         check = self._sound_check(settings)
         wait_s = speech_settings(settings, live=False).lag_s if check and check.mouths else 0.0
-        return Pipeline(
+        delay_s = max(settings.picture_delay_s, wait_s + _SPARE_S)
+        most = max(MAX_LINE_FRAMES, math.ceil(float(info.fps) * (wait_s + _SPARE_S)))
+        pipeline = Pipeline(
             self.source,
             self._sink,
             lane_workers(settings, self._models, info.width, info.height),
             releaser(settings, info.width, info.height, show_boxes=options.show_boxes),
             size=(info.width, info.height),
             cadence=cadence(settings),
-            delay_s=max(settings.picture_delay_s, wait_s + _SPARE_S),
-            max_frames=max(MAX_LINE_FRAMES, math.ceil(float(info.fps) * (wait_s + _SPARE_S))),
+            delay_s=delay_s,
+            max_frames=most,
             sound=check,
             on_frame=on_frame,
             on_look=self._debug.save if self._debug else None,
         )
+        self._pinned = pinned_pictures(settings, info, delay_s, most)
+        if self._pinned is not None:
+            self.source.make_pictures(self._pinned.before)
+        return pipeline
 
     def _sound_policy(self, settings: Settings) -> AudioPolicy:
         if self._models.speech is not None:
@@ -181,6 +188,8 @@ class Run:
             raise
         finally:
             self.source.close()
+            if self._pinned is not None:
+                self._pinned.close()
         summary = Summary(output, not self._stopped, self._models.names, stats)
         self._judge_source(summary)
         return summary

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.association import Box, associate, hull, is_unexplained, overlap
+from edge.association import associate, is_unexplained
+from edge.carry import STAY, Box, Move, Step, Ways, hull, overlap
 from edge.detection import Detections, FloatArray
-from edge.motion import IDENTITY, Matrix, Motion, compose, invert, move_boxes
+from edge.motion import Motion
 
 __all__ = ["Box", "Track", "Tracker", "TrackerSettings"]
 
@@ -99,7 +100,8 @@ class Tracker:
     def __init__(self, settings: TrackerSettings, width: int, height: int) -> None:
         self._settings = settings
         self._width, self._height = width, height
-        self._motions: dict[int, Motion] = {}
+        self._moves: dict[int, Move | None] = {}
+        """How the picture moved into each frame; None: there was a cut."""
         self._tracks: list[Track] = []
         self._painted: dict[int, list[tuple[int, Box]]] = {}
         self._last_look = -1
@@ -111,7 +113,7 @@ class Tracker:
 
     def advance(self, frame_id: int, motion: Motion) -> None:
         """Tell of the next frame and how the picture moved into it."""
-        self._motions[frame_id] = motion
+        self._moves[frame_id] = None if motion.cut else Move.of(motion.matrix)
         self._newest = frame_id
 
     def look(self, frame_id: int, seen: Detections) -> list[int]:
@@ -123,8 +125,9 @@ class Tracker:
             self._end_shot(frame_id)
         heard = np.flatnonzero(seen.scores >= self._settings.weak)
         here = seen.keep(heard)
-        boxes = here.boxes.astype(np.float64)
-        matched = self._match(frame_id, here)
+        boxes = _rows(here)
+        ways = Ways(self._moves, frame_id)
+        matched = self._match(ways, here)
         owner = {j: track_id for track_id, j in matched.items()}
         for track in list(self._tracks):
             j = matched.get(track.track_id)
@@ -135,7 +138,7 @@ class Tracker:
                     self._tracks.remove(track)
                 continue
             sighting = _Sighting(frame_id, boxes[j], float(here.scores[j]))
-            self._join(track, sighting)
+            self._join(track, sighting, ways)
             track.see(sighting, self._settings.conf)
             self._confirm(track)
         for j in range(len(here)):
@@ -154,10 +157,8 @@ class Tracker:
         """
         if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
             return []
-        return [
-            (t.track_id, move_boxes(t.carried[None], self._chain(t.carried_to, frame_id))[0])
-            for t in self._tracks
-        ]
+        ways = Ways(self._moves, frame_id)
+        return [(t.track_id, ways.since(t.carried_to).carry(t.carried)) for t in self._tracks]
 
     def settle(self, frame_id: int) -> None:
         """Declare paint up to frame_id (inclusive) final."""
@@ -191,7 +192,7 @@ class Tracker:
             self._end_shot(self._newest + 1)
         for track in self._tracks:
             track.waiting = [item for item in track.waiting if item[0] >= before]
-        for store in (self._motions, self._painted):
+        for store in (self._moves, self._painted):
             for frame_id in [f for f in store if f < before]:
                 del store[frame_id]
 
@@ -204,25 +205,23 @@ class Tracker:
         if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
             return False
         here = seen.keep(seen.scores >= self._settings.conf)
-        expected = [t for t in self._tracks if t.misses == 0 and t.confirmed]
-        carried = [self._carry(t.last, frame_id) for t in expected]
-        inside = [box for box in carried if box is not None and not self._cut_by_border(box)]
-        boxes = here.boxes.astype(np.float64)
+        ways = Ways(self._moves, frame_id)
+        expected = [t.last for t in self._tracks if t.misses == 0 and t.confirmed]
+        carried = [ways.since(last.frame_id).carry(last.box) for last in expected]
+        visible = [box for box in carried if not self._outside(box)]
+        inside = [box for box in visible if not self._cut_by_border(box)]
+        boxes = _rows(here)
         clear = [box for box in boxes if not self._cut_by_border(box)]
-        return is_unexplained(inside, boxes) or is_unexplained(
-            clear, [b for b in carried if b is not None]
-        )
+        return is_unexplained(inside, boxes) or is_unexplained(clear, visible)
 
     # -- tracks ------------------------------------------------------------------------------
 
-    def _match(self, frame_id: int, here: Detections) -> dict[int, int]:
+    def _match(self, ways: Ways, here: Detections) -> dict[int, int]:
         """Return track_id → index of its detection."""
         if not self._tracks or not len(here):
             return {}
-        moved = [
-            move_boxes(t.carried[None], self._chain(t.carried_to, frame_id)) for t in self._tracks
-        ]
-        pairs = associate(np.concatenate(moved), here.boxes, self._settings.iou_thresh)
+        moved = [ways.since(t.carried_to).carry(t.carried) for t in self._tracks]
+        pairs = associate(np.array(moved), here.boxes, self._settings.iou_thresh)
         return {self._tracks[i].track_id: j for i, j in pairs.items()}
 
     def _begin(self, first: _Sighting) -> int:
@@ -234,10 +233,10 @@ class Tracker:
         self._confirm(track)
         return track.track_id
 
-    def _join(self, track: Track, sighting: _Sighting) -> None:
+    def _join(self, track: Track, sighting: _Sighting, ways: Ways) -> None:
         """Paint what lies between a track's last sighting and a new one."""
-        if track.last.frame_id + 1 in self._motions:
-            self._paint_between(track, track.last, sighting)
+        if track.last.frame_id + 1 in self._moves:
+            self._paint_between(track, track.last, sighting, ways.steps(track.last.frame_id))
         else:
             # Long missed, and held or coming in over the border all that time: painted by that.
             self._paint_back(track, sighting)
@@ -274,17 +273,13 @@ class Tracker:
                 return
         rows.append((track.track_id, box))
 
-    def _paint_between(self, track: Track, a: _Sighting, b: _Sighting) -> None:
+    def _paint_between(self, track: Track, a: _Sighting, b: _Sighting, steps: list[Step]) -> None:
         """Paint [a, b]: what both ends say, joined."""
-        forward = [IDENTITY, *self._steps(a.frame_id, b.frame_id)]
-        backward = invert(forward[-1])
-        arrived = move_boxes(a.box[None], forward[-1])[0]
-        near = overlap(arrived, b.box) >= self._settings.iou_thresh
+        near = overlap(steps[-1].on.carry(a.box), b.box) >= self._settings.iou_thresh
         span = b.frame_id - a.frame_id
-        for k, matrix in enumerate(forward):
+        for k, step in enumerate(steps):
             frame_id = a.frame_id + k
-            from_a = move_boxes(a.box[None], matrix)[0]
-            from_b = move_boxes(b.box[None], compose(backward, matrix))[0]
+            from_a, from_b = step.on.carry(a.box), step.back.carry(b.box)
             if near:
                 self._paint(track, frame_id, hull(from_a, from_b))
                 continue
@@ -293,24 +288,20 @@ class Tracker:
             self._paint(track, frame_id, from_a)
             self._paint(track, frame_id, from_b)
             if 0 < k < span:
-                share = k / span
-                drift = float(np.abs(from_b - from_a).max())
-                slack = 0.5 * drift * share * (1 - share)
-                path = (1 - share) * from_a + share * from_b
-                self._paint(track, frame_id, path + np.array([-slack, -slack, slack, slack]))
+                self._paint(track, frame_id, _midway(from_a, from_b, k / span))
 
     def _paint_back(self, track: Track, first: _Sighting) -> None:
         """Paint a first sighting, and carry it into the past: to the look before, or to the cut
         where that comes first, and on while it is entering."""
         limit = first.frame_id - max(self._last_look, -1)
         self._paint(track, first.frame_id, first.box)
-        matrix = IDENTITY
+        back = STAY
         for k in range(1, max(limit, _BORDER_FRAMES) + 1):
-            left = self._motions.get(first.frame_id - k + 1)
-            if left is None or left.cut:
+            move = self._moves.get(first.frame_id - k + 1)
+            if move is None:
                 return
-            matrix = compose(matrix, invert(left.matrix))
-            box = move_boxes(first.box[None], matrix)[0]
+            back = back.then(move.back())
+            box = back.carry(first.box)
             if not self._may_carry(box, k, limit):
                 return
             self._paint(track, first.frame_id - k, box)
@@ -321,10 +312,10 @@ class Tracker:
         if track.misses == 1:
             hold = max(hold, until - track.last.frame_id)  # nobody has said yet that it is gone
         while track.carried_to < until:
-            motion = self._motions.get(track.carried_to + 1)
-            if motion is None or motion.cut:
+            move = self._moves.get(track.carried_to + 1)
+            if move is None:
                 return False
-            track.carried = move_boxes(track.carried[None], motion.matrix)[0]
+            track.carried = move.carry(track.carried)
             track.carried_to += 1
             if not self._may_carry(track.carried, track.carried_to - track.last.frame_id, hold):
                 return False
@@ -342,28 +333,24 @@ class Tracker:
 
     # -- geometry ----------------------------------------------------------------------------
 
-    def _carry(self, sighting: _Sighting, frame_id: int) -> Box | None:
-        moved = move_boxes(sighting.box[None], self._chain(sighting.frame_id, frame_id))[0]
-        return None if self._outside(moved) else moved
-
-    def _chain(self, start: int, end: int) -> Matrix:
-        return self._steps(start, end)[-1] if end > start else IDENTITY
-
-    def _steps(self, start: int, end: int) -> list[Matrix]:
-        """Transforms from frame `start` to each of start+1 … end, whose motions are known."""
-        steps, matrix = [], IDENTITY
-        for frame_id in range(start + 1, end + 1):
-            matrix = compose(matrix, self._motions[frame_id].matrix)
-            steps.append(matrix)
-        return steps
-
     def _cut_between(self, start: int, end: int) -> bool:
         """Whether nothing can be carried over: because of a cut, or of motions long forgotten."""
-        between = (self._motions.get(frame_id) for frame_id in range(start + 1, end + 1))
-        return any(motion is None or motion.cut for motion in between)
+        return any(self._moves.get(frame_id) is None for frame_id in range(start + 1, end + 1))
 
     def _outside(self, box: Box) -> bool:
-        return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= self._width or box[1] >= self._height)
+        return box[2] <= 0 or box[3] <= 0 or box[0] >= self._width or box[1] >= self._height
 
     def _cut_by_border(self, box: Box) -> bool:
-        return bool(box[0] < 0 or box[1] < 0 or box[2] > self._width or box[3] > self._height)
+        return box[0] < 0 or box[1] < 0 or box[2] > self._width or box[3] > self._height
+
+
+def _rows(seen: Detections) -> list[Box]:
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in seen.boxes.tolist()]
+
+
+def _midway(a: Box, b: Box, share: float) -> Box:
+    """A box this share of a straight path from a to b, wider the further it is from both ends."""
+    drift = max(abs(there - here) for here, there in zip(a, b, strict=True))
+    slack = 0.5 * drift * share * (1 - share)
+    x1, y1, x2, y2 = ((1 - share) * here + share * there for here, there in zip(a, b, strict=True))
+    return x1 - slack, y1 - slack, x2 + slack, y2 + slack

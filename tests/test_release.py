@@ -93,10 +93,9 @@ def test_unjudged_frame_is_refused() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), RuntimeError("x"), IndexError()])
 def test_frame_whose_redaction_fails_halfway_is_masked_whole(error: Exception) -> None:
-    one = frame()
-    cleared = Releaser(Failing(error)).clear(one, RELEASE, BOX, [1])
+    cleared = Releaser(Failing(error)).clear(frame(), RELEASE, BOX, [1])
     assert (cleared.regions, cleared.masked, cleared.broken) == (0, True, True)
-    assert likeness(luma(frame()), luma(one)) < HIDDEN
+    assert likeness(luma(frame()), luma(cleared)) < HIDDEN
 
 
 def test_nothing_is_cleared_where_masking_fails_too() -> None:
@@ -120,12 +119,11 @@ def test_nothing_is_cleared_where_masking_fails_too() -> None:
 )
 def test_boxes_that_make_no_sense_mask_the_picture(rows: list[list[float]]) -> None:
     boxes: FloatArray = np.array(rows, np.float32)
-    one = frame()
-    cleared = Releaser(redactor()).clear(one, RELEASE, boxes, list(range(len(boxes))))
+    cleared = Releaser(redactor()).clear(frame(), RELEASE, boxes, list(range(len(boxes))))
     sound = np.isfinite(boxes).all() and (boxes[:, 2:] >= boxes[:, :2]).all()
     assert cleared.masked == (not sound)
     if cleared.masked:
-        assert likeness(luma(frame()), luma(one)) < HIDDEN
+        assert likeness(luma(frame()), luma(cleared)) < HIDDEN
 
 
 def test_watermark_is_written_on_released_and_on_masked_frames() -> None:

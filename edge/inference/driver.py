@@ -23,6 +23,9 @@ NON_BLOCKING: Final = 1
 """CU_STREAM_NON_BLOCKING: does not wait for what others queue on the default stream."""
 PORTABLE_AND_MAPPED: Final = 0x01 | 0x02
 """CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP."""
+BLOCKING_SYNC: Final = 0x04
+"""CU_CTX_SCHED_BLOCKING_SYNC: who waits for the GPU sleeps. FFmpeg takes no primary context that is
+at work with other flags than this one, and all would otherwise burn a core while they wait."""
 INTEGRATED: Final = 18
 """CU_DEVICE_ATTRIBUTE_INTEGRATED: GPU and CPU share one memory, as on a Jetson."""
 MAJOR: Final = 75

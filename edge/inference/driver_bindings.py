@@ -24,7 +24,7 @@ class BindingsDriver(CallingDriver):
         self.name = f"{NAME} {version(NAME)}"
         self._call("cuInit", 0)
         self._device = self._make("cuDeviceGet", 0)
-        self._context = self._make("cuDevicePrimaryCtxRetain", self._device)
+        self._context = self._retain()
         kinds = self._api.CUdevice_attribute
         self._kinds = {int(kind): kind for kind in kinds}
 

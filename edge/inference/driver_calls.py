@@ -8,7 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 from edge.errors import DeviceError
-from edge.inference.driver import NON_BLOCKING, PORTABLE_AND_MAPPED, CudaError, Parameters, Size3
+from edge.inference.driver import (
+    BLOCKING_SYNC,
+    NON_BLOCKING,
+    PORTABLE_AND_MAPPED,
+    CudaError,
+    Parameters,
+    Size3,
+)
 
 
 class CallingDriver(ABC):
@@ -27,6 +34,12 @@ class CallingDriver(ABC):
     @abstractmethod
     def _make(self, name: str, *arguments: Any) -> Any:
         """Call what gives a handle or an address, and return that. Raises CudaError."""
+
+    def _retain(self) -> Any:
+        """Hold the primary context, with the flags under which FFmpeg shares it, and return it."""
+        with suppress(DeviceError):  # drivers before CUDA 11, where it is at work already
+            self._call("cuDevicePrimaryCtxSetFlags", self._device, BLOCKING_SYNC)
+        return self._make("cuDevicePrimaryCtxRetain", self._device)
 
     def enter(self) -> None:
         self._call("cuCtxSetCurrent", self._context)

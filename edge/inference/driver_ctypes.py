@@ -19,6 +19,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
     "cuDevicePrimaryCtxRetain": (_OUT, c_int),
     "cuDevicePrimaryCtxRelease_v2": (c_int,),
+    "cuDevicePrimaryCtxSetFlags_v2": (c_int, c_uint),
     "cuCtxSetCurrent": (pointer,),
     "cuStreamCreate": (_OUT, c_uint),
     "cuStreamSynchronize": (pointer,),
@@ -63,11 +64,11 @@ class CtypesDriver(CallingDriver):
                 self._functions[exported.removesuffix("_v2")] = function
         except (OSError, AttributeError) as error:
             raise CudaError("library", NO_LIBRARY) from error
-        device, context = c_int(), pointer()
+        device = c_int()
         self._call("cuInit", 0)
         self._call("cuDeviceGet", byref(device), 0)
-        self._call("cuDevicePrimaryCtxRetain", byref(context), device)
-        self._device, self._context = device.value, context.value
+        self._device = device.value
+        self._context = self._retain()
 
     def attribute(self, number: int) -> int:
         value = c_int()

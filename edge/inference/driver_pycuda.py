@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge.inference.driver import (
+    BLOCKING_SYNC,
     LIBRARY,
     NO_LIBRARY,
     NON_BLOCKING,
@@ -62,6 +63,8 @@ class PycudaDriver:
         self._modules: list[Any] = []
         self._call(self._api.init, 0)
         self._device = self._call(self._api.Device, 0)
+        # Not among pycuda's functions. A refusal is no reason to stop: as CallingDriver._retain.
+        self._library.cuDevicePrimaryCtxSetFlags_v2(0, BLOCKING_SYNC)
         self._context = self._call(self._device.retain_primary_context)
         self._handle = self._context.handle
         # When Python ends, what was not closed must stay: a context that was never detached

@@ -26,6 +26,7 @@ from edge.inference.stage import PictureStage
 _log = logging.getLogger(__name__)
 _MOST_SPECS: Final = 4
 """A detector looks once or twice at a picture; more are left from pictures of another size."""
+_sighted: weakref.WeakSet[SightedEngine] = weakref.WeakSet()
 
 
 class DeviceEngine(Engine, Protocol):
@@ -60,6 +61,7 @@ class SightedEngine:
         self.inputs, self.outputs = engine.inputs, engine.outputs
         self.input_specs, self.output_specs = engine.input_specs, engine.output_specs
         self.metadata = engine.metadata
+        _sighted.add(self)
 
     def run(self, feeds: Tensors) -> Tensors:
         """Run once. Raises InferenceError when it fails or an output is not finite."""
@@ -80,7 +82,8 @@ class SightedEngine:
         if not isinstance(picture, SharedPicture):
             return self._run_on(*self._eyes[0].look(picture, spec))
         with picture.lend() as lent:
-            return self._run_on(*self._eyes[0].look(lent, spec))
+            shown = picture if lent is None else lent
+            return self._run_on(*self._eyes[0].look(shown, spec))
 
     def close(self) -> None:
         """Give everything back."""
@@ -89,6 +92,11 @@ class SightedEngine:
 
     def _run_on(self, tensor: DeviceTensor, event: int) -> Tensors:
         return self._engine.run_device({self.inputs[0]: tensor}, after=event)
+
+
+def anybody_sees() -> bool:
+    """Return whether there is an engine in this process that may look at pictures on the GPU."""
+    return bool(_sighted)
 
 
 class _Eyes:

@@ -23,6 +23,7 @@ MOST_OFF: Final = 0.05
 """Share of the values that may differ by more than a rounding error at all."""
 _ROUNDING: Final = 0.2
 _SIZE: Final = (322, 182)
+_SMALL: Final = (100, 57)
 _SPECS: Final = (
     InputSpec(224, 128, 0, 0, 224, 126, (2, 1, 0)),
     InputSpec(192, 192, 21, 41, 151, 109, scale=(0.017, 0.0175, 0.018), bias=(-2.1, -2.0, -1.8),
@@ -70,6 +71,29 @@ def prove(cuda: Cuda, image: bytes) -> None:
                         "the GPU scales pictures otherwise than it should. Run `privaedge export "
                         "kernels` again, or set runtime.device to cpu."
                     )
+    finally:
+        eye.close()
+        stage.close()
+
+
+def prove_luma(cuda: Cuda, image: bytes) -> None:
+    """Compare the small luma picture that motion is estimated on with the mean over each area.
+
+    Raises ModelError where it is something else, InferenceError where the GPU fails.
+    """
+    cuda.enter()
+    eye = Preprocessor(cuda, image, (), analysis=_SMALL)
+    stage = PictureStage(cuda, eye.stream)
+    try:
+        for layout in ("yuv420p", "nv12"):
+            drawing = _draw(layout, full_range=False)
+            seen = eye.luma(stage.load(drawing))
+            wanted = np.floor(_areas(drawing.planes.y, *_SMALL) + 0.5)
+            if np.abs(seen - wanted).max() > 1:
+                raise ModelError(
+                    "the GPU shrinks pictures otherwise than it should. Run `privaedge export "
+                    "kernels` again, or set runtime.device to cpu."
+                )
     finally:
         eye.close()
         stage.close()

@@ -16,6 +16,7 @@ from edge.inference.budget import FailureBudget
 from edge.inference.engine import Engine, Tensors, TensorSpec
 from edge.inference.news import tell
 from edge.inference.onnx import first_line
+from edge.inference.picture import PictureLeftError
 from edge.inference.preprocess import InputSpec
 from edge.inference.sight import SeeingEngine
 
@@ -83,11 +84,13 @@ class FailoverEngine:
 
     def _attempt(self, work: Callable[[Engine], T]) -> T:
         """Have the GPU do something, set up again where it has failed before. Raises
-        InferenceError."""
+        InferenceError, and PictureLeftError, which is not its fault."""
         try:
             if self._gpu is None:
                 self._gpu = self._make_gpu()
             return work(self._gpu)
+        except PictureLeftError:
+            raise
         except Exception as error:
             self._give_up(error)
             if isinstance(error, InferenceError):

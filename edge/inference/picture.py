@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from edge.frame import PlaneLayout
+from edge.frame import ByteArray, PlaneLayout
 
 BLACK_LIMITED: Final = 16
 BLACK_FULL: Final = 0
@@ -57,13 +58,42 @@ class DevicePicture:
         )  # fmt: skip
 
 
+class PictureLeftError(LookupError):
+    """A picture was to be looked at that has been edited for those who may watch it: in what is
+    hidden there, a detector would find nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("this picture has left")
+
+
 @runtime_checkable
 class SharedPicture(Protocol):
     """A picture of the pipeline whose samples the GPU can read: in place, or a copy of its own."""
 
-    def lend(self) -> AbstractContextManager[DevicePicture]:
-        """Lend the samples, complete and to be read only, to kernels of any stream.
+    def lend(self) -> AbstractContextManager[DevicePicture | None]:
+        """Lend the samples, complete and to be read only, to kernels of any stream; None where
+        they have to be brought like those of any other picture.
 
         Nobody changes them before the block ends, and all that was queued to read them has to be
-        done by then. Thread-safe. Raises InferenceError.
+        done by then. Thread-safe. Raises InferenceError, and PictureLeftError.
         """
+
+
+class ResidentPicture(ABC):
+    """A picture of the pipeline that lives in the GPU's memory, and is a SharedPicture as well.
+
+    A class and no protocol: whether a picture is one is asked of every frame.
+    """
+
+    @abstractmethod
+    def lend(self) -> AbstractContextManager[DevicePicture]:
+        """See SharedPicture."""
+
+    @abstractmethod
+    def small_luma(self, width: int, height: int) -> ByteArray:
+        """Return the luma plane scaled down, (height, width) uint8. Raises InferenceError."""
+
+    @abstractmethod
+    def edit_surface(self) -> DevicePicture | None:
+        """Return where kernels may change it, once every lane has judged it; None where it has been
+        edited on the host, and lives there now."""

@@ -83,8 +83,9 @@ class Preprocessor:
     def __init__(
         self, cuda: Cuda, image: bytes, specs: Sequence[InputSpec], *, analysis: tuple[int, int]
     ) -> None:
-        """image: the compiled kernels, which the manifest vouches for. analysis: width and height
-        of the luma picture for motion, 0 where nobody will ask for one. Raises InferenceError."""
+        """image: the compiled kernels, which the manifest vouches for. specs: none where only
+        luma is asked for. analysis: width and height of the luma picture for motion, 0 where nobody
+        will ask for one. Raises InferenceError."""
         self._cuda = cuda
         cuda.enter()
         self._kernels = cuda.kernels(image, KERNELS)
@@ -110,10 +111,11 @@ class Preprocessor:
         self._table = self._sum + 64
         self._small = self._table + table.nbytes
         self._odd = False
-        assert self._piece.host is not None
-        self._piece.host[: table.nbytes] = table.view(np.uint8)
-        cuda.upload(self._table, self._piece.host_address, table.nbytes, self.stream)
-        cuda.wait(self.stream)
+        if specs:
+            assert self._piece.host is not None
+            self._piece.host[: table.nbytes] = table.view(np.uint8)
+            cuda.upload(self._table, self._piece.host_address, table.nbytes, self.stream)
+            cuda.wait(self.stream)
 
     def tensor(self, index: int) -> DeviceTensor:
         """Return one detector's input, (1, 3, height, width), as an engine takes it."""

@@ -145,7 +145,11 @@ class FaceLane(BoxLane):
                 self._examined[track] = sight.frame_id
             faces.append(Sighting(track, box, expected, examined.likeness.get(index)))
         self._last = (sight.frame_id, now)
-        absent = [box for track, box in self._tracker.foresee(sight.frame_id) if track not in now]
+        absent = [
+            np.array(box)
+            for track, box in self._tracker.foresee(sight.frame_id)
+            if track not in now
+        ]
         pts = next(pts for frame_id, pts, _ in self._motions if frame_id == sight.frame_id)
         votes = whitelist.observe(sight.frame_id, pts, faces, absent)
         if examined.failed:
@@ -198,7 +202,7 @@ class FaceLane(BoxLane):
         expected = self._tracker.foresee(frame_id) if len(which) > MAX_FACES else []
         if not expected:
             return which[:MAX_FACES]
-        places = np.stack([box for _, box in expected]).astype(np.float32)
+        places = np.array([box for _, box in expected], np.float32)
         near = iou_matrix(seen.boxes[which], places)
         ages = []
         for row, index in zip(near, which, strict=True):

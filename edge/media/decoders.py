@@ -1,36 +1,27 @@
-"""What decodes the picture of a live source: the Jetson's decoder where it is, else FFmpeg's."""
+"""What decodes the picture of a live source: NVDEC where frames may stay on the GPU, the Jetson's
+decoder where it is, else FFmpeg's."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import av
 from av.packet import Packet
 
+from edge.inference.surfaces import SurfaceRoom
 from edge.media.gst import GstMissing, is_jetson, require_elements
-from edge.media.gst_decoder import JETSON_DECODER, DecoderFailed, GstDecoder
+from edge.media.gst_decoder import JETSON_DECODER, GstDecoder
+from edge.media.hardware_decoder import DecoderFailed, HardwareDecoder
+from edge.media.nvdec import NvdecDecoder, OnGpu
 
 _log = logging.getLogger(__name__)
 
 SOFTWARE: Final = "FFmpeg"
-JETSON: Final = "nvv4l2decoder"
+JETSON: Final = GstDecoder.name
 _MOST_FAILURES: Final = 3
 """One may be the stream's fault; then hardware would fail at each connection, too."""
-
-
-class HardwareDecoder(Protocol):
-    """A decoder that may fail at any time, with DecoderFailed."""
-
-    def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
-        """Take a packet and yield the frames that are ready; None: yield the rest."""
-
-    def poll(self) -> Iterator[av.VideoFrame]:
-        """Yield the frames that have become ready since."""
-
-    def close(self) -> None:
-        """Let go of the hardware; never waits long."""
 
 
 def choose_decoder() -> tuple[str, str]:
@@ -48,6 +39,13 @@ def choose_decoder() -> tuple[str, str]:
 def open_hardware(stream: av.VideoStream) -> HardwareDecoder | None:
     """Open the Jetson's decoder for a stream. None where there is none. Raises DecoderFailed."""
     return GstDecoder(stream) if choose_decoder()[0] == JETSON else None
+
+
+def opener_for(on_gpu: OnGpu | None) -> Callable[[av.VideoStream], HardwareDecoder | None]:
+    """Return what opens the machine's own decoder. on_gpu: where frames may stay on the GPU."""
+    if on_gpu is None:
+        return open_hardware
+    return lambda stream: NvdecDecoder(stream, on_gpu)
 
 
 class PictureDecoder:
@@ -70,24 +68,30 @@ class PictureDecoder:
         """context: FFmpeg's, where it is not to be the stream's own one."""
         self._context, self._notes = context or stream.codec_context, notes
         self._hardware: HardwareDecoder | None = None
+        self._room: SurfaceRoom | None = None
         if PictureDecoder._failures >= _MOST_FAILURES:
             return
         try:
             self._hardware = opener(stream)
         except DecoderFailed as error:
             # Of this stream only: it may be one that the hardware does not know.
-            notes(f"decoded by {SOFTWARE}: {JETSON} cannot: {error}")
+            notes(f"decoded by {SOFTWARE}: the machine's own decoder cannot: {error}")
 
     @property
     def name(self) -> str:
         """What decodes now."""
-        return SOFTWARE if self._hardware is None else JETSON
+        return SOFTWARE if self._hardware is None else self._hardware.name
+
+    @property
+    def room(self) -> SurfaceRoom | None:
+        """Where frames lie that stay on the GPU; those given out before may lie there yet."""
+        return self._room
 
     @property
     def answers_later(self) -> bool:
         """Whether frames come when they are ready, and not always with the packet that is the
         last they need; `poll` gives them out."""
-        return self._hardware is not None
+        return self._hardware is not None and self._hardware.answers_later
 
     def poll(self) -> Iterator[av.VideoFrame]:
         """Yield what has become ready since the last packet."""
@@ -101,7 +105,9 @@ class PictureDecoder:
         """Yield what a packet sets free; None flushes. Raises av.FFmpegError as FFmpeg does."""
         if self._hardware is not None:
             try:
-                yield from self._hardware.decode(packet)
+                for frame in self._hardware.decode(packet):
+                    self._room = self._hardware.room
+                    yield frame
             except DecoderFailed as error:
                 self._give_up(error)
             else:
@@ -116,7 +122,7 @@ class PictureDecoder:
 
     def _give_up(self, error: DecoderFailed) -> None:
         PictureDecoder._failures += 1
-        said = f"decoder {JETSON} failed: {error}. {SOFTWARE} goes on in its place"
+        said = f"decoder {self.name} failed: {error}. {SOFTWARE} goes on in its place"
         _log.warning("%s.", said)
         self._notes(said)
         self.close()

@@ -151,6 +151,8 @@ class EncoderSetup:
     """What pictures must be converted to where they are not."""
     steady: bool
     """Hold the bit rate: VBV of one second with the average as its maximum."""
+    on_gpu: bool = False
+    """Read frames of format cuda where they are; those of the host are uploaded."""
 
 
 def encoder_setup(
@@ -161,12 +163,13 @@ def encoder_setup(
     steady: bool,
     relieves: bool = False,
     prompt: bool = False,
+    on_gpu: bool = False,
 ) -> EncoderSetup:
     """Set one encoder for these pictures.
 
     relieves: x264 takes over from hardware amid a stream, whose decoding times it has to continue:
     it gets no B-frames either, since those put decoding before presentation. prompt: x264 gives
-    out every picture at once.
+    out every picture at once. on_gpu: pictures stay on the GPU, where NVENC can read them.
     """
     only_bits = name in (JETSON, V4L2)  # they know no constant quality
     if settings.bitrate is None and (steady or only_bits):
@@ -187,7 +190,8 @@ def encoder_setup(
     # I420 is what L4T's converter and every V4L2 encoder take.
     planar = full or only_bits
     pixel_format = "yuv420p" if planar else info.pixel_format
-    return EncoderSetup(name, settings, options, max(2, gop), pixel_format, steady)
+    reads_there = on_gpu and name == NVENC and pixel_format == "nv12"
+    return EncoderSetup(name, settings, options, max(2, gop), pixel_format, steady, reads_there)
 
 
 def _x264(info: PictureInfo, settings: VideoSettings, steady: bool) -> dict[str, str]:

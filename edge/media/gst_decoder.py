@@ -12,7 +12,6 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
 
 from edge.media.gst import (
@@ -25,9 +24,8 @@ from edge.media.gst import (
     to_ns,
 )
 from edge.media.gst_encoder import i420_shapes
+from edge.media.hardware_decoder import Codec, DecoderFailed, codec_of
 from edge.media.picture import plane_views
-
-Codec = Literal["h264", "hevc"]
 
 _BEFORE_NS: Final = 10_000_000_000
 """What a decoding time may lie before the first one: GStreamer knows no negative times."""
@@ -36,10 +34,6 @@ _SILENT_S: Final = 1.5
 _SILENT_PACKETS: Final = 32
 """More than a decoder may hold back: 16 pictures to reorder, and some on their way."""
 _FLUSH_S: Final = 2.0
-
-
-class DecoderFailed(Exception):  # noqa: N818 - the name of what happened, not of a mistake
-    """A decoder cannot be opened or cannot go on. str() is the cause, as a clause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +83,11 @@ class GstDecoder:
 
     Begins at the first keyframe. Never waits for a picture but when it is flushed.
     """
+
+    name: Final = "nvv4l2decoder"
+    answers_later: Final = True
+    room: Final = None
+    """Its frames are the host's."""
 
     def __init__(self, stream: av.VideoStream, elements: DecoderElements = JETSON_DECODER) -> None:
         """Start the pipeline for an open stream of H.264 or H.265, 8 bits. DecoderFailed."""
@@ -205,15 +204,6 @@ def _copy(packet: Packet[Any]) -> Packet[Any]:
     made.pts, made.dts = packet.pts, packet.dts
     made.is_keyframe = packet.is_keyframe
     return made
-
-
-def codec_of(context: VideoCodecContext) -> Codec:
-    """Name the codec of 8-bit 4:2:0 H.264 or H.265 with even sides; DecoderFailed for the rest."""
-    name, size = context.codec.canonical_name, f"{context.width}x{context.height}"
-    odd = context.width % 2 or context.height % 2
-    if name not in _TYPES or context.pix_fmt not in ("yuv420p", "yuvj420p") or odd:
-        raise DecoderFailed(f"it does not decode {name} of {size} {context.pix_fmt}")
-    return "h264" if name == "h264" else "hevc"
 
 
 def nv12_shapes(width: int, height: int) -> tuple[tuple[int, int], ...]:

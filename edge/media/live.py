@@ -21,6 +21,7 @@ from edge.errors import SourceError
 from edge.frame import Frame
 from edge.media.address import Address
 from edge.media.arrival import ArrivalWatch, Backlog, Pace
+from edge.media.nvdec import OnGpu
 from edge.media.opening import choose_sound
 from edge.media.streams import RawItem, SoundPacket, StreamInfo, StreamReader
 
@@ -98,6 +99,7 @@ class LiveConnection(StreamReader):
         fps: Fraction | None = None,
         ca_file: Path | None = None,
         keep_packets: bool = False,
+        on_gpu: OnGpu | None = None,
     ) -> None:
         """Connect and decode the first picture; blocks for up to `_OPEN_S` a step. SourceError.
 
@@ -106,6 +108,7 @@ class LiveConnection(StreamReader):
         source counts as lost. size and fps: wished of a capture device; the nearest is taken.
         ca_file: whom to trust instead of the system's authorities; with it rtsps:// is verified
         too, whose cameras mostly have certificates that nobody signed. keep_packets: as for files.
+        on_gpu: where frames may stay on the GPU, instead of keep_packets.
         """
         if not address.is_live:
             raise ValueError("not a live address")
@@ -130,7 +133,7 @@ class LiveConnection(StreamReader):
             container = self._connect(address.url, timeouts, options, _CONTAINERS.get(address.kind))
         try:
             self._choose(container, "SLICE")
-            self._use_hardware()
+            self._use_hardware(on_gpu)
             self._keep_packets(keep_packets)
             if self._card is not None:
                 self._sound_info, _ = choose_sound(self._card.streams)

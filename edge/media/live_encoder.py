@@ -6,6 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -34,13 +35,14 @@ from edge.media.encoders import (
 )
 from edge.media.live_packets import TICKS_PER_S, EncodedPacket
 from edge.media.live_sound import CHANNELS, RATE, Samples
-from edge.media.picture import HostPicture
 from edge.media.picture_encoder import (
     VIDEO_CLOCK,
     EncoderFailed,
     PictureEncoder,
     open_picture_encoder,
 )
+from edge.media.streams import AnyPicture
+from edge.media.surface import SurfacePicture, to_host
 
 __all__ = ["SOUND_BITS", "VIDEO_CLOCK", "LiveEncoder", "PictureInfo", "default_bitrate"]
 
@@ -78,6 +80,7 @@ class LiveEncoder:
         settings: VideoSettings,
         *,
         steady: bool,
+        on_gpu: bool = False,
         on_event: Callable[[str], None] | None = None,
         probe: Probe = probe_encoders,
         opener: Opener = open_picture_encoder,
@@ -87,10 +90,12 @@ class LiveEncoder:
         settings.codec: "auto" or an encoder's name; x264 stands in for hardware that does not
         work. steady: hold the bit rate as ingests want it, instead of the quality: VBV of one
         second with the average as its maximum. Nothing is stuffed: a still picture needs less.
+        on_gpu: whether pictures may live on the GPU, so that NVENC should read them there.
         on_event: told, in a sentence without secrets, when an encoder had to be replaced.
         """
         self.info = info
         self._wanted, self._steady, self._opener = settings, steady, opener
+        self._on_gpu = on_gpu
         self._on_event = on_event
         self._picture, self.choice = self._open_first(probe)
         _log.info("encoder %s", self.choice)
@@ -148,8 +153,16 @@ class LiveEncoder:
 
     def _open(self, name: str, *, relieves: bool = False, prompt: bool = False) -> PictureEncoder:
         setup = encoder_setup(
-            name, self.info, self._wanted, steady=self._steady, relieves=relieves, prompt=prompt
-        )
+            name, self.info, self._wanted, steady=self._steady, relieves=relieves, prompt=prompt,
+            on_gpu=self._on_gpu,
+        )  # fmt: skip
+        if setup.on_gpu:
+            try:
+                return self._opener(self.info, setup)
+            except EncoderFailed as error:
+                _log.warning("%s does not read frames on the GPU, they come to the host: %s",
+                             name, error)  # fmt: skip
+                setup = replace(setup, on_gpu=False)
         return self._opener(self.info, setup)
 
     def _add_sound(self) -> AudioStream:
@@ -161,13 +174,15 @@ class LiveEncoder:
         context.flags |= Flags.global_header
         return stream
 
-    def encode(self, picture: HostPicture, time_s: float) -> Iterator[EncodedPacket]:
+    def encode(self, picture: AnyPicture, time_s: float) -> Iterator[EncodedPacket]:
         """Encode a picture; it must not be edited afterwards.
 
         time_s: since the start of the stream; where it does not rise, it is made to by the
         smallest step. Raises ValueError for another size, SinkError where the encoder fails.
         """
-        frame, info = picture.frame, self.info
+        surface = picture.surface if isinstance(picture, SurfacePicture) else None
+        stays = surface is not None and self._picture.setup.on_gpu
+        frame, info = surface if surface is not None and stays else picture.frame, self.info
         if (frame.width, frame.height) != (info.width, info.height):
             raise ValueError(
                 f"a picture of {frame.width}x{frame.height} does not belong into a stream of "
@@ -282,6 +297,10 @@ class LiveEncoder:
     def _converted(self, frame: av.VideoFrame, full_range: bool) -> av.VideoFrame:
         """Convert to what the encoder takes; the frame itself where it is that already."""
         wanted = self._picture.setup.pixel_format
+        if frame.sw_format is not None:
+            if self._picture.setup.on_gpu and frame.sw_format.name == wanted:
+                return frame
+            frame = to_host(frame)
         if frame.format.name == wanted:
             return frame
         return self._convert.reformat(

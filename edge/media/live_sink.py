@@ -16,7 +16,7 @@ from edge.media.live_output import LiveOutput, OutputStatus
 from edge.media.live_packets import EncodedPacket, Interleaver
 from edge.media.live_sound import Samples, SoundTrack
 from edge.media.live_target import target_for
-from edge.media.picture import HostPicture
+from edge.media.streams import AnyPicture
 
 SOUND_LAG_S = 0.5
 """Sound may come this much later than its picture before silence takes its place."""
@@ -51,6 +51,7 @@ class LiveSink:
         sound_lag_s: float = SOUND_LAG_S,
         overwrite: bool = False,
         ca_file: Path | None = None,
+        on_gpu: bool = False,
         on_event: Callable[[str], None] | None = None,
     ) -> None:
         """Start the encoders and call all outputs, without waiting for them.
@@ -58,9 +59,10 @@ class LiveSink:
         has_sound: whether write_sound will be called; if not, silence never waits for it.
         sound_lag_s: how much later than its picture sound may come. overwrite: replace files that
         exist, instead of writing to the next free name. ca_file: trusted by rtmps:// instead of
-        the system's certificates. on_event: told when a hardware encoder failed and x264 took over,
-        by the thread that writes. Raises SinkError for outputs and settings that cannot work;
-        an output that does not answer is no error, but is called again and again.
+        the system's certificates. on_gpu: whether pictures may live on the GPU. on_event: told when
+        a hardware encoder failed and x264 took over, by the thread that writes. Raises SinkError
+        for outputs and settings that cannot work; an output that does not answer is no error, but
+        is called again and again.
         """
         if not outputs:
             raise SinkError("There is no output. Give at least one.")
@@ -75,8 +77,9 @@ class LiveSink:
             if places[at] in places[:at]:
                 raise SinkError(f"{target} is given twice as an output. Leave one out.")
         self._encoder = LiveEncoder(
-            info, settings, steady=any(t.is_network for t in targets), on_event=on_event
-        )
+            info, settings, steady=any(t.is_network for t in targets), on_gpu=on_gpu,
+            on_event=on_event,
+        )  # fmt: skip
         self._lag_s = sound_lag_s if has_sound else 0.0
         self._ahead_s = 0.0
         """How far sound is filled up with silence beyond where it may lag behind its picture."""
@@ -115,7 +118,7 @@ class LiveSink:
         """Samples of sound that came after silence had taken their place."""
         return self._sound.late if self._sound is not None else 0
 
-    def write_frame(self, picture: HostPicture, pts_s: float) -> None:
+    def write_frame(self, picture: AnyPicture, pts_s: float) -> None:
         """Encode one picture and queue it for every output; it must not be edited afterwards.
 
         pts_s: seconds on the output's timeline. Takes as long as encoding one frame. Raises

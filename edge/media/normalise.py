@@ -112,7 +112,8 @@ class Normaliser:
             raise ValueError(f"a picture of {first.width}x{first.height} is too small")
         self.notes: list[str] = []
         self._coded = (first.width, first.height)
-        self._format = first.format.name if first.format.name in LAYOUTS else "yuv420p"
+        stored = _stored(first)
+        self._format = stored if stored in LAYOUTS else "yuv420p"
         self._convert = VideoReformatter()
         self._resized = False
         orientation = orientation_of(first)
@@ -126,8 +127,8 @@ class Normaliser:
             self.notes.append(f"odd size {old} cropped to {new}")
         self.width, self.height = self._crop[::-1] if orientation.transpose else self._crop
         self.colour = self._decide_colour(first)
-        if first.format.name not in LAYOUTS:
-            self.notes.append(f"pixel format {first.format.name} converted to 8-bit 4:2:0")
+        if stored not in LAYOUTS:
+            self.notes.append(f"pixel format {stored} converted to 8-bit 4:2:0")
 
     @property
     def pixel_format(self) -> str:
@@ -142,9 +143,12 @@ class Normaliser:
             old, new = _size(self._coded), _size((frame.width, frame.height))
             self.notes.append(f"picture size changes from {old} to {new}: scaled to {old}")
         pts, time_base = frame.pts, frame.time_base
-        converted = frame
-        if resized or frame.format.name != self._format:
-            converted = self._converted(frame)
+        if self.leaves_on_gpu(frame):
+            return frame
+        stored = _stored(frame)
+        converted = frame if frame.sw_format is None else frame.reformat(format=stored)
+        if resized or stored != self._format:
+            converted = self._converted(converted)
         if converted is frame and self._fits:
             return frame
         rebuilt = self._rebuilt(converted)
@@ -152,6 +156,11 @@ class Normaliser:
         if time_base is not None:
             rebuilt.time_base = time_base
         return rebuilt
+
+    def leaves_on_gpu(self, frame: av.VideoFrame) -> bool:
+        """Whether a frame is in the GPU's memory, and passes untouched."""
+        same = (frame.width, frame.height) == self._coded and _stored(frame) == self._format
+        return frame.sw_format is not None and same and self._fits
 
     def twin(self) -> Self:
         """Return another that does the same, for another thread."""
@@ -236,6 +245,12 @@ def _is_full_range(frame: av.VideoFrame) -> bool:
     if frame.color_range in (ColorRange.MPEG, ColorRange.JPEG) and not name.startswith("yuvj"):
         return frame.color_range == ColorRange.JPEG
     return name.startswith("yuvj") or not _is_yuv(frame)
+
+
+def _stored(frame: av.VideoFrame) -> str:
+    """Return the pixel format of a frame's samples, wherever they are."""
+    stored = frame.sw_format
+    return frame.format.name if stored is None else stored.name
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +15,7 @@ from edge.frame import Frame
 from edge.media.arrival import Pace
 from edge.media.live import SourceLost
 from edge.media.source import FileSource, SourceInfo
-from edge.media.streams import SoundPacket
+from edge.media.streams import MakePicture, SoundPacket
 
 
 class PacedFile:
@@ -35,6 +35,7 @@ class PacedFile:
         self._pace = Pace()
         self._frames = 0
         self._started = False
+        self._before: Callable[[MakePicture], MakePicture] | None = None
         self.passes = 0
         """How often the file was given out to its end."""
 
@@ -47,6 +48,11 @@ class PacedFile:
     def notes(self) -> list[str]:
         """Remarks for the user."""
         return self._source.notes
+
+    def make_pictures(self, before: Callable[[MakePicture], MakePicture]) -> None:
+        """Let something else make pictures, of what makes them now: at every pass."""
+        self._before = before
+        self._source.make_pictures(before)
 
     def read(self) -> Iterator[Frame | SoundPacket]:
         """Yield frames and sound when they are due; once only. Ends at the end, or after close().
@@ -118,6 +124,8 @@ class PacedFile:
                 self._source = FileSource(path, keep_packets=self._keep_packets)
             except SourceError as error:
                 raise SourceLost(str(path), "it cannot be opened again") from error
+        if self._before is not None:
+            self.make_pictures(self._before)
         after = self.info
         same = (after.width, after.height, after.pixel_format, after.time_base) == (
             (before.width, before.height, before.pixel_format, before.time_base)

@@ -74,6 +74,11 @@ class HostPicture:
         return LAYOUTS[self._frame.format.name]
 
     @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name for how samples are stored: yuv420p, yuvj420p or nv12."""
+        return self._frame.format.name
+
+    @property
     def full_range(self) -> bool:
         """True where luma uses 0..255 instead of 16..235."""
         frame = self._frame

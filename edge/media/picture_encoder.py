@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 import av
 from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
+from av.codec.hwaccel import HWAccel
 from av.packet import Packet
 from av.stream import Stream
 from av.video.reformatter import ColorRange
@@ -47,7 +48,8 @@ class PictureEncoder(Protocol):
         """SPS and PPS in Annex B, for a stream that began with another encoder's; likewise."""
 
     def encode(self, frame: av.VideoFrame) -> Iterable[Packet[Any]]:
-        """Take a frame of the setup's pixel format; give out what is ready, in decoding order.
+        """Take a frame of the setup's pixel format, on the GPU too where the setup says so; give
+        out what is ready, in decoding order.
 
         frame.pts rises, in ticks of frame.time_base; a frame whose pict_type is I becomes an IDR
         picture. Packets have the times of their frames and no SEI.
@@ -80,13 +82,15 @@ class FfmpegPictureEncoder:
             self._container = av.open(os.devnull, "w", format="null")
             self._stream = self._add_stream(info)
             self._container.start_encoding()
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (av.FFmpegError, OSError, ValueError, NotImplementedError) as error:
             raise EncoderFailed(why(error)) from error
         self._strip = BitStreamFilterContext(WITHOUT_SEI, self._stream)
         self._parsed: KeyframeTemplate | None = None
 
     def _add_stream(self, info: PictureInfo) -> VideoStream:
         setup = self.setup
+        # The primary context, in which the frames are; frames of the host are uploaded by PyAV.
+        accel = HWAccel("cuda", is_hw_owned=True) if setup.on_gpu else None
         stream = cast(
             VideoStream,
             self._container.add_stream(
@@ -94,6 +98,7 @@ class FfmpegPictureEncoder:
                 rate=info.fps,
                 options=dict(setup.options),
                 time_base=Fraction(1, VIDEO_CLOCK),
+                hwaccel=accel,
             ),
         )
         context = stream.codec_context

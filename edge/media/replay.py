@@ -231,7 +231,7 @@ class Changed:
     """A kept picture that was changed before anybody looked at it: the same is done again."""
 
     kept: Any
-    change: Callable[[HostPicture], HostPicture]
+    change: Callable[[HostPicture], Picture]
 
     def prepare(self) -> bool:
         """Decode one packet ahead."""

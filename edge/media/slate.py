@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.media.encoders import PictureInfo
 from edge.media.picture import HostPicture
-from edge.media.streams import StreamInfo
+from edge.media.streams import AnyPicture, StreamInfo
 
 _GREY = 60
 _WHITE = 220
@@ -29,9 +29,9 @@ def make_slate(info: PictureInfo, text: str = "signal lost") -> HostPicture:
     return HostPicture(frame)
 
 
-def fit(picture: HostPicture, info: StreamInfo) -> HostPicture:
+def fit(picture: AnyPicture, info: StreamInfo) -> AnyPicture:
     """Return a picture in the size and format of `info`, with black bars where shapes differ."""
-    shape = (picture.width, picture.height, picture.frame.format.name)
+    shape = (picture.width, picture.height, picture.pixel_format)
     if shape == (info.width, info.height, info.pixel_format):
         return picture
     scale = min(info.width / picture.width, info.height / picture.height)

@@ -19,14 +19,16 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 
-from edge.errors import SourceError
+from edge.errors import InferenceError, SourceError
 from edge.frame import Frame
 from edge.media.clock import SharedShift, StreamClock
-from edge.media.decoders import PictureDecoder, open_hardware
+from edge.media.decoders import PictureDecoder, open_hardware, opener_for
 from edge.media.normalise import ColourTags, Normaliser
+from edge.media.nvdec import OnGpu
 from edge.media.opening import SoundInfo, choose_picture, choose_sound, frame_rate, stream_name
 from edge.media.picture import HostPicture
 from edge.media.replay import SAME_TWICE_PX, Replay, is_worth_keeping, second_context
+from edge.media.surface import SurfacePicture
 from edge.timeline import seconds
 
 _log = logging.getLogger(__name__)
@@ -37,8 +39,12 @@ _SOUND_BEFORE_PICTURE = 32 << 20
 # it can carry titles, locations and other text.
 _SOUND_SIDE_DATA = ("skip_samples", "new_extradata", "param_change")
 
+AnyPicture: TypeAlias = HostPicture | SurfacePicture
+"""What sinks take: a picture with a frame of FFmpeg's behind it, on the host or on the GPU."""
 RawItem: TypeAlias = "av.VideoFrame | Packet[Stream]"
 """A frame as decoded or a packet of sound as read, with the stream's own times."""
+MakePicture: TypeAlias = Callable[[av.VideoFrame], HostPicture]
+"""What becomes of an upright frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class StreamInfo:
     sound: SoundInfo | None
     dropped: tuple[str, ...]
     """Streams that are not passed on, in words."""
+    on_gpu: bool
+    """Whether frames are SurfacePictures, as long as the GPU decodes them."""
 
     @property
     def has_sound(self) -> bool:
@@ -106,8 +114,12 @@ class StreamReader(abc.ABC):
         self._sound_clock: StreamClock | None = None
         self._hardware: PictureDecoder | None = None
         self._replay: Replay | None = None
-        self.make_picture: Callable[[av.VideoFrame], HostPicture] = HostPicture
-        """What becomes of an upright frame; may be set before `read`."""
+        self.make_picture: MakePicture = HostPicture
+        """May be set before `read`."""
+
+    def make_pictures(self, before: Callable[[MakePicture], MakePicture]) -> None:
+        """Let something else make pictures, of what makes them now. Before `read`."""
+        self.make_picture = before(self.make_picture)
 
     @abc.abstractmethod
     def _packets(self) -> Iterator[Packet[Stream]]:
@@ -134,9 +146,12 @@ class StreamReader(abc.ABC):
         self._raw = self._decode()
         self._head: list[RawItem] = []
 
-    def _use_hardware(self) -> None:
-        """Decode with the machine's own decoder where it has one; _release_hardware() at last."""
-        self._hardware = PictureDecoder(self._video, self.notes.append)
+    def _use_hardware(self, on_gpu: OnGpu | None = None) -> None:
+        """Decode with the machine's own decoder where it has one; _release_hardware() at last.
+
+        on_gpu: where frames may stay on the GPU.
+        """
+        self._hardware = PictureDecoder(self._video, self.notes.append, opener_for(on_gpu))
         self._decode_packet = self._hardware.decode
 
     def _keep_packets(self, wanted: bool) -> None:
@@ -194,7 +209,8 @@ class StreamReader(abc.ABC):
             frame_count=video.frames or (round(duration * fps) if duration else None),
             time_base=time_base,
             pixel_format=shape.pixel_format,
-            coded_pixel_format=first.format.name,
+            coded_pixel_format=(first.sw_format or first.format).name,
+            on_gpu=shape.leaves_on_gpu(first),
             codec=video.codec_context.codec.canonical_name,
             container=self._container.format.name,
             rotation=shape.orientation.degrees,
@@ -229,11 +245,23 @@ class StreamReader(abc.ABC):
         self.concealed += raw.is_corrupt
         frame = self._normalise(raw)
         ticks = self._clock.place(raw.pts, raw.duration or 0)
-        picture, replay = self.make_picture(frame), self._replay
-        kept = replay.keep(raw, picture) if replay is not None else None
+        picture, replay = self._picture_of(frame), self._replay
+        if replay is not None and isinstance(picture, HostPicture):
+            kept = replay.keep(raw, picture)
+        else:
+            kept = None
         item = Frame(self.frames, seconds(ticks, self._time_base), ticks, picture, kept)
         self.frames += 1
         return item
+
+    def _picture_of(self, frame: av.VideoFrame) -> AnyPicture:
+        room = self._hardware.room if self._hardware is not None else None
+        if frame.sw_format is None or room is None:
+            return self.make_picture(frame)
+        try:
+            return SurfacePicture(frame, room)
+        except InferenceError as error:
+            raise SourceError(f"{self._name}: {error} Set runtime.device to auto.") from error
 
     def _finish_sound(self, raw: Packet[Stream]) -> SoundPacket:
         assert self._sound_clock is not None

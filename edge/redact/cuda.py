@@ -3,6 +3,7 @@
 All memory is taken when a redactor is made, for pictures up to a given size. Two launches hide all
 regions of a picture, whatever their number; kernels.cu says why they cannot race. What the fixed
 tables cannot hold raises before a sample has changed: the caller then masks the whole picture.
+Planes in memory that the GPU reaches are edited there, or copied without the host (cuda_planes.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from edge.errors import DeviceError, InferenceError
 from edge.frame import ByteArray, Planes
 from edge.inference.cuda import Cuda
 from edge.inference.picture import PLANES, DevicePicture
-from edge.inference.pool import Piece, Pool
+from edge.inference.pool import Pool
 from edge.redact.cpu import CpuRedactor, check_planes
+from edge.redact.cuda_planes import PITCH, InPlace, Reached, Staged, describe
 from edge.redact.effects import RedactionStyle, Region, make_regions, whole_picture_cells
 from edge.redact.packing import (
     MOST_CELLS,
@@ -45,8 +47,6 @@ KERNELS: Final = {
     "whole_fill": "P P",
 }
 """Those of kernels.cu, and their parameters."""
-_PITCH: Final = 64
-"""Rows begin at multiples of it: whole sectors for every warp."""
 _AHEAD: Final = 4
 """Pictures whose tables may be queued before the host waits for the first."""
 _THREADS: Final = 128
@@ -56,7 +56,7 @@ class CudaRedactor:
     """Hides regions of 4:2:0 pictures. Not thread-safe: one for each thread.
 
     A drop-in for CpuRedactor where pictures are in the host's memory, and `redact_device` for those
-    that are in the GPU's.
+    that are in the GPU's. cuda: through which it uses the GPU.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class CudaRedactor:
         largest picture. Raises InferenceError where memory is short or the kernels do not fit the
         GPU."""
         self.style = style
-        self._cuda = cuda
+        self.cuda = cuda
         self._cpu = CpuRedactor(style)
         cuda.enter()
         self._kernels = cuda.kernels(image, KERNELS)
         self.stream = cuda.stream()
-        size = 2 * (width + 2 * _PITCH) * (height + 2)
+        size = 2 * (width + 2 * PITCH) * (height + 2)
         self._staging = Pool(cuda, 1, size, pinned=True)
         self._pictures = None if cuda.integrated else Pool(cuda, 1, size, pinned=False)
         table_size = MOST_REGIONS * REGION.itemsize + MOST_TAPS * TAPS_BYTES
@@ -97,8 +97,8 @@ class CudaRedactor:
         """Hide the boxes, (N, 4) unpadded luma pixels, in place; as CpuRedactor.redact.
 
         Raises ValueError where the boxes or the planes make no sense and InferenceError where the
-        GPU fails, in both cases before a pixel has changed; the caller then has to mask the whole
-        picture.
+        GPU fails; the caller then has to mask the whole picture. By then the GPU has let go of it;
+        of planes in memory that the GPU reaches a part may have changed, of others none has.
         """
         height, width = check_planes(planes)
         regions = make_regions(boxes, self.style, width, height)
@@ -106,17 +106,17 @@ class CudaRedactor:
             return
         rows = slice(min(r.y1 for r in regions) // 2, max(r.y2 for r in regions) // 2)
         parts = [planes.y[2 * rows.start : 2 * rows.stop], *(c[rows] for c in planes.chroma)]
-        self._cuda.enter()
-        with _Staged(self._cuda, self._staging, self._pictures, parts, self.stream) as staged:
-            self._queue(staged.picture(planes, height, width, rows.start), regions)
-            staged.fetch()
+        self.cuda.enter()
+        with self._reach(planes, parts) as reached:
+            self._queue(describe(reached, planes, height, width, rows.start), regions)
+            reached.finish()
 
     def mask_whole(self, planes: Planes) -> None:
         """Pixelate the whole picture; as CpuRedactor.mask_whole, which does it where the GPU does
         not: a picture that must be masked is."""
         try:
             self.mask_by_gpu(planes)
-        except InferenceError:
+        except (InferenceError, ValueError):
             self._cpu.mask_whole(planes)
 
     def redact_device(self, picture: DevicePicture, boxes: ArrayLike) -> None:
@@ -126,12 +126,18 @@ class CudaRedactor:
         """
         regions = make_regions(boxes, self.style, picture.width, picture.height)
         if regions:
-            self._cuda.enter()
+            self.cuda.enter()
             self._queue(picture, regions)
+
+    def redact_surface(self, picture: DevicePicture, boxes: ArrayLike) -> None:
+        """As redact_device, and wait until it is done."""
+        self.redact_device(picture, boxes)
+        self.cuda.enter()
+        self.cuda.wait(self.stream)
 
     def mask_device(self, picture: DevicePicture) -> None:
         """Queue on `stream` the mask of a whole picture on the GPU, and do not wait."""
-        self._cuda.enter()
+        self.cuda.enter()
         p, half = picture, (picture.width // 2, picture.height // 2)
         step = 2 if p.layout == "nv12" else 1
         self._queue_whole(
@@ -144,26 +150,31 @@ class CudaRedactor:
         self._give_back()
 
     def mask_by_gpu(self, planes: Planes) -> None:
-        """As mask_whole, but raises InferenceError where the GPU fails, with nothing changed."""
+        """As mask_whole, but raises InferenceError where the GPU fails; see `redact`."""
         height, width = planes.y.shape
         parts = [plane for plane in (planes.y, *planes.chroma) if plane.size]
         if not planes.y.size:
             raise InferenceError("a picture without luma")
-        self._cuda.enter()
-        with _Staged(self._cuda, self._staging, self._pictures, parts, self.stream) as staged:
+        self.cuda.enter()
+        with self._reach(planes, parts) as reached:
             table = []
-            for part, address, pitch in zip(parts, staged.addresses, staged.pitches, strict=True):
+            for part, address, pitch in zip(parts, reached.addresses, reached.pitches, strict=True):
                 step = part.shape[2] if part.ndim == 3 else 1
                 table += [
                     (address + k, pitch, step, part.shape[1], part.shape[0]) for k in range(step)
                 ]
             self._queue_whole(table, width, height)
-            staged.fetch()
+            reached.finish()
+
+    def _reach(self, planes: Planes, parts: Sequence[ByteArray]) -> Reached:
+        if planes.memory is None:
+            return Staged(self.cuda, self._staging, self._pictures, parts, self.stream)
+        return InPlace(self.cuda, self._pictures, planes.memory, parts, self.stream)
 
     def _queue(self, picture: DevicePicture, regions: Sequence[Region]) -> None:
         _check_size(picture.width, picture.height)
         packed = pack(regions)
-        cuda = self._cuda
+        cuda = self.cuda
         self._upload(packed.regions, packed.taps)
         cuda.clear(self._sums, packed.cells * SUMS_BYTES, self.stream)
         planes, table, count = picture.argument(), self._table, len(regions)
@@ -186,7 +197,7 @@ class CudaRedactor:
             _check_size(plane_width, plane_height)
         columns, rows = whole_picture_cells(width, height)
         table, cells, slices = plane_table(planes, columns, rows)
-        cuda = self._cuda
+        cuda = self.cuda
         self._upload(table)
         cuda.clear(self._sums, cells * SUMS_BYTES, self.stream)
         cuda.launch(
@@ -204,91 +215,14 @@ class CudaRedactor:
         """Queue a copy of tables, one after the other, to the GPU."""
         piece, sent = self._ring[self._turn]
         self._turn = (self._turn + 1) % _AHEAD
-        self._cuda.wait_event(sent)  # the copy before last from this piece may still be queued
+        self.cuda.wait_event(sent)  # the copy before last from this piece may still be queued
         assert piece.host is not None
         at = 0
         for table in tables:
             piece.host[at : at + table.nbytes] = table.reshape(-1).view(np.uint8)
             at += table.nbytes
-        self._cuda.upload(self._table, piece.host_address, at, self.stream)
-        self._cuda.record(sent, self.stream)
-
-
-class _Staged:
-    """Planes of the host in memory that the GPU sees, for as long as it takes."""
-
-    def __init__(
-        self,
-        cuda: Cuda,
-        staging: Pool,
-        device: Pool | None,
-        parts: Sequence[ByteArray],
-        stream: int,
-    ) -> None:
-        self._cuda, self._staging, self._device, self._stream = cuda, staging, device, stream
-        self._parts = parts
-        self.pitches = [
-            -(-(part.size // len(part)) // _PITCH) * _PITCH for part in parts
-        ]  # a row of interleaved chroma has all of its channels
-        sizes = [len(part) * pitch for part, pitch in zip(parts, self.pitches, strict=True)]
-        self._offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-        self._size = sum(sizes)
-        if self._size > staging.size:
-            raise InferenceError("a picture is larger than the GPU is set up for")
-        self._host: Piece | None = None
-        self._there: Piece | None = None
-        self.addresses: list[int] = []
-
-    def __enter__(self) -> _Staged:
-        self._host = self._staging.take()
-        self._there = self._device.take() if self._device is not None else self._host
-        self.addresses = [self._there.address + offset for offset in self._offsets]
-        for part, view in zip(self._parts, self._views(), strict=True):
-            view[...] = part
-        if self._there is not self._host:
-            self._cuda.upload(
-                self._there.address, self._host.host_address, self._size, self._stream
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._host is not None:
-            self._staging.give(self._host)
-        if self._device is not None and self._there is not None:
-            self._device.give(self._there)
-
-    def picture(self, planes: Planes, height: int, width: int, first: int) -> DevicePicture:
-        """Describe what is staged as a whole picture, of which rows from `first` (chroma rows) on
-        are there; the others are never touched."""
-        y, u, *rest = self.addresses
-        v = rest[0] if rest else u + 1
-        luma, chroma = self.pitches[0], self.pitches[1]
-        back = first * chroma
-        return DevicePicture(
-            planes.layout, width, height, y - 2 * first * luma, u - back, v - back, luma, chroma,
-            planes.full_range,
-        )  # fmt: skip
-
-    def fetch(self) -> None:
-        """Wait for the GPU, then copy everything back: all of it, or (it raises) nothing."""
-        assert self._host is not None
-        assert self._there is not None
-        if self._there is not self._host:
-            self._cuda.download(
-                self._host.host_address, self._there.address, self._size, self._stream
-            )
-        self._cuda.wait(self._stream)
-        for part, view in zip(self._parts, self._views(), strict=True):
-            part[...] = view
-
-    def _views(self) -> list[ByteArray]:
-        assert self._host is not None
-        assert self._host.host is not None
-        views = []
-        for part, offset, pitch in zip(self._parts, self._offsets, self.pitches, strict=True):
-            rows = self._host.host[offset : offset + len(part) * pitch].reshape(len(part), pitch)
-            views.append(rows[:, : part.size // len(part)].reshape(part.shape))
-        return views
+        self.cuda.upload(self._table, piece.host_address, at, self.stream)
+        self.cuda.record(sent, self.stream)
 
 
 def _give_back(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 
+from edge.errors import DeviceError
 from edge.inference.cuda import Cuda
 from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Pool
@@ -13,6 +16,31 @@ from edge.redact.watermark import Watermark
 
 KERNELS: Final = {"watermark": f"{PLANES} i i i i P P"}
 _BLOCK: Final = (32, 8, 1)
+
+
+class SurfaceMark:
+    """Draws a watermark onto pictures that live on the GPU. Not thread-safe."""
+
+    def __init__(self, mark: Watermark, cuda: Cuda, image: bytes) -> None:
+        """image: the compiled kernels, which the manifest vouches for."""
+        self._mark, self._cuda, self._image = mark, cuda, image
+        self._drawn: CudaWatermark | None = None
+        self._stream = 0
+
+    def apply_surface(self, picture: DevicePicture) -> None:
+        """Draw the text, complete when this returns. Raises InferenceError, and ValueError for a
+        picture of another size or range than the first one."""
+        cuda = self._cuda
+        cuda.enter()
+        if self._drawn is None:
+            self._drawn = CudaWatermark(
+                self._mark, cuda, self._image, full_range=picture.full_range
+            )
+            self._stream = cuda.stream()
+            give_back = weakref.finalize(self, _give_back, cuda, self._drawn, self._stream)
+            give_back.atexit = False
+        self._drawn.apply_device(picture, self._stream)
+        cuda.wait(self._stream)
 
 
 class CudaWatermark:
@@ -70,3 +98,9 @@ class CudaWatermark:
         if self._memory is not None:
             self._cuda.enter()
             self._memory.close()
+
+
+def _give_back(cuda: Cuda, drawn: CudaWatermark, stream: int) -> None:
+    with suppress(DeviceError):  # of a lost device nothing can be given back
+        drawn.close()
+        cuda.drop_stream(stream)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge.errors import InferenceError, ModelError
 from edge.frame import PlaneLayout, Planes
 from edge.inference.cuda import Cuda
+from edge.inference.frame_pool import FrameLayout, FramePool
 from edge.inference.kernels import load_kernels
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
@@ -74,7 +75,8 @@ def _first_gpu() -> Cuda:
 
 
 def largest_error(redactor: CudaRedactor) -> int:
-    """Return the largest difference from the CPU, in levels, over all effects and both layouts.
+    """Return the largest difference from the CPU, in levels, over all effects and both layouts, and
+    with planes in memory that the GPU reaches.
 
     A difference where nothing should have been changed counts like any other. Raises
     InferenceError where the GPU fails.
@@ -91,10 +93,19 @@ def largest_error(redactor: CudaRedactor) -> int:
                 redactor.redact(one, _boxes())
                 CpuRedactor(style).redact(other, _boxes())
                 worst = max(worst, _difference(one, other))
+        redactor.style = own
+        for layout in layouts:
+            one, other = _page_locked(redactor.cuda, _picture(layout)), _picture(layout)
+            redactor.redact(one, _boxes())
+            CpuRedactor(own).redact(other, _boxes())
+            worst = max(worst, _difference(one, other))
         one, other = _picture("yuv420p"), _picture("yuv420p")
-        redactor.mask_by_gpu(one)
+        there = _page_locked(redactor.cuda, _picture("yuv420p"))
         CpuRedactor(own).mask_whole(other)
-        return max(worst, _difference(one, other))
+        for planes in (one, there):
+            redactor.mask_by_gpu(planes)
+            worst = max(worst, _difference(planes, other))
+        return worst
     finally:
         redactor.style = own
 
@@ -108,6 +119,16 @@ def _picture(layout: PlaneLayout) -> Planes:
     u, v = rng.integers(16, 241, (2, height // 2, width // 2), np.uint8)
     chroma = (np.dstack((u, v)),) if layout == "nv12" else (u, v)
     return Planes(layout, y, chroma)
+
+
+def _page_locked(cuda: Cuda, planes: Planes) -> Planes:
+    """Copy planes into memory that the GPU reaches, which is given back with them."""
+    lent = FramePool(cuda, FrameLayout(planes.layout, *_SIZE), 1).take()
+    assert lent is not None
+    slot, (y, *chroma) = lent
+    for target, source in zip((y, *chroma), (planes.y, *planes.chroma), strict=True):
+        np.copyto(target, source)
+    return Planes(planes.layout, y, tuple(chroma), planes.full_range, slot.memory)
 
 
 def _boxes() -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from edge.errors import DeviceError, InferenceError
 from edge.frame import Planes
 from edge.inference.budget import FailureBudget
+from edge.inference.picture import DevicePicture
 from edge.redact.cpu import CpuRedactor
 from edge.redact.effects import RedactionStyle
 
@@ -23,13 +24,17 @@ _log = logging.getLogger(__name__)
 
 
 class GpuRedactor(Protocol):
-    """What CudaRedactor does here. All may raise; what raises has changed nothing."""
+    """What CudaRedactor does here. All may raise. What raises has let go of the planes, of which a
+    part may have changed: they can be masked by the CPU, and have to be."""
 
     def redact(self, planes: Planes, boxes: ArrayLike) -> None:
         """Hide the boxes."""
 
     def mask_by_gpu(self, planes: Planes) -> None:
         """Pixelate the whole picture."""
+
+    def redact_surface(self, picture: DevicePicture, boxes: ArrayLike) -> None:
+        """Hide the boxes of a picture that lives on the GPU."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -70,15 +75,15 @@ class FailoverRedactor:
         """
         if self.on_cpu:
             self._cpu.redact(planes, boxes)
-            return
-        try:
-            if self._gpu is None:
-                self._gpu = self._rebuild()
-            self._gpu.redact(planes, boxes)
-        except Exception as error:
-            self._judge(error)
-            raise
-        self._budget.worked()
+        else:
+            self._attempt(lambda gpu: gpu.redact(planes, boxes))
+
+    def redact_surface(self, picture: DevicePicture, boxes: ArrayLike) -> None:
+        """Hide the boxes of a picture that lives on the GPU, complete when this returns.
+
+        Not once the CPU has taken over. Raises as `redact`; a part may have been hidden then.
+        """
+        self._attempt(lambda gpu: gpu.redact_surface(picture, boxes))
 
     def mask_whole(self, planes: Planes) -> None:
         """Pixelate the whole picture: on the CPU where the GPU does not."""
@@ -95,6 +100,16 @@ class FailoverRedactor:
         """Return what went wrong since the last call: a line for each failure."""
         troubles, self._troubles = self._troubles, []
         return troubles
+
+    def _attempt(self, work: Callable[[GpuRedactor], None]) -> None:
+        try:
+            if self._gpu is None:
+                self._gpu = self._rebuild()
+            work(self._gpu)
+        except Exception as error:
+            self._judge(error)
+            raise
+        self._budget.worked()
 
     def _judge(self, error: Exception) -> None:
         """Count what was the GPU's fault, and drop a redactor that cannot be trusted any more."""

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,9 +17,9 @@ from edge.inference.driver import Parameters
 from edge.inference.gpu import gpu_here
 from edge.inference.picture import DevicePicture
 from edge.redact.cuda import KERNELS
-from tests.redact.emulator import ON_CPU, emulated, shipped
+from tests.redact.by_name import passes, python, said
+from tests.redact.emulator import emulated, shipped
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("pycuda", "cuda-bindings")
 MEMORY_AND_KERNELS = ("tests/redact/test_cuda.py", "tests/inference/test_pool.py",
                       "tests/inference/test_preprocess.py")  # fmt: skip
@@ -39,42 +35,6 @@ def need(package: str) -> None:
         version(package)
     except PackageNotFoundError:
         pytest.skip(f"{package} is not installed (it is in the extras gpu and cuda-bindings)")
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The driver on the CPU under the name that packages look for."""
-    return Path(shutil.copy(shipped(), tmp_path_factory.mktemp("driver") / "libcuda.so.1"))
-
-
-def python(
-    driver: Path | None, *words: str, binding: str = "", path: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run Python where a driver is found, or none."""
-    environment = os.environ | {ENVIRONMENT: binding, "PYTHONWARNINGS": "error"}
-    folders = [str(ROOT), *([str(path)] if path else []), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
-    if driver is not None:
-        environment |= {ON_CPU: str(driver), "LD_LIBRARY_PATH": str(driver.parent)}
-    return subprocess.run(
-        [sys.executable, *words], env=environment, cwd=ROOT, capture_output=True, text=True,
-        timeout=250,
-    )  # fmt: skip
-
-
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a script printed, which must have ended well and without a word on stderr."""
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.strip()
-
-
-def passes(driver: Path, binding: str, *tests: str) -> None:
-    done = python(
-        driver, "-m", "pytest", "-p", "no:cacheprovider", "-m", "not gpu", "-rA", *tests,
-        binding=binding,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.count("PASSED") > 5
 
 
 @pytest.mark.parametrize("binding", PACKAGES)

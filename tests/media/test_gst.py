@@ -343,6 +343,8 @@ def test_a_stream_without_a_picture_in_it_is_an_error_and_does_not_hang(tmp_path
 class Failing:
     """The only thing that is not real here: hardware that breaks after some packets."""
 
+    name, answers_later, room = GstDecoder.name, True, None
+
     def __init__(self, stream: av.VideoStream, after: int) -> None:
         self._real, self._left = GstDecoder(stream, SOFTWARE_DECODER), after
 
@@ -387,9 +389,7 @@ def test_here_ffmpeg_decodes_unless_this_is_a_jetson():
 
 def test_a_live_source_through_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(PictureDecoder, "_failures", 0)
-    monkeypatch.setattr(
-        PictureDecoder.__init__, "__defaults__", (lambda s: GstDecoder(s, SOFTWARE_DECODER),)
-    )
+    monkeypatch.setattr(decoders, "open_hardware", lambda s: GstDecoder(s, SOFTWARE_DECODER))
     options = {"preset": "ultrafast", "g": "15", "bf": "0"}
     path = clip(tmp_path / "a.ts", frames=240, options=options)
     url = f"udp://127.0.0.1:{free_port()}"

@@ -1,7 +1,8 @@
 // As much of libcuda as the drivers of edge/inference call, by themselves or through pycuda and
-// cuda-bindings, over kernels that run on the CPU. Memory of the "device" is this machine's, queued
-// work is done at once, and what a real driver would refuse is refused: copies beyond an allocation,
-// kernels that fail or are given other parameters, threads for which no context is current.
+// cuda-bindings, over kernels that run on the CPU; driver_for_ffmpeg.h has what FFmpeg needs.
+// Memory of the "device" is this machine's, queued work is done at once, and what a real driver
+// would refuse is refused: copies beyond an allocation, kernels that fail or are given other
+// parameters, handles that nobody made, threads for which no context is current.
 
 #include "cuda_on_cpu.h"
 
@@ -26,11 +27,14 @@ enum {
     INVALID_VALUE = 1,
     OUT_OF_MEMORY = 2,
     NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
     INVALID_CONTEXT = 201,
     INVALID_HANDLE = 400,
     NOT_FOUND = 500,
     ILLEGAL_ADDRESS = 700,
-    LAUNCH_FAILED = 719
+    PRIMARY_CONTEXT_ACTIVE = 708,
+    LAUNCH_FAILED = 719,
+    NOT_SUPPORTED = 801
 };
 // As cuda.h documents them; what pycuda tells of an error is its string.
 const std::map<int, const char *> ERRORS = {
@@ -38,11 +42,14 @@ const std::map<int, const char *> ERRORS = {
     {INVALID_VALUE, "invalid argument"},
     {OUT_OF_MEMORY, "out of memory"},
     {NO_DEVICE, "no CUDA-capable device is detected"},
+    {INVALID_DEVICE, "invalid device ordinal"},
     {INVALID_CONTEXT, "invalid device context"},
     {INVALID_HANDLE, "invalid resource handle"},
     {NOT_FOUND, "named symbol not found"},
     {ILLEGAL_ADDRESS, "an illegal memory access was encountered"},
+    {PRIMARY_CONTEXT_ACTIVE, "primary context is active"},
     {LAUNCH_FAILED, "unspecified launch failure"},
+    {NOT_SUPPORTED, "operation not supported"},
 };
 
 struct Kernel {
@@ -91,11 +98,15 @@ const std::map<std::string, Kernel> KERNEL_TABLE = {
 std::mutex mutex;   // of the one kernel that runs
 std::mutex tables;  // of what follows
 typedef std::lock_guard<std::mutex> Guard;
-std::map<char *, size_t> memory;
+struct Piece {
+    size_t size;
+    void *context;
+};
+std::map<char *, Piece> memory;
 int integrated = 0, allocations = 0, launches = 0;
 long long memory_left = -1;
 int holders = 0, lost = 0, no_device = 0, sound_launches = -1, bad_launches = 0;
-std::set<void *> modules, streams, events;
+std::set<void *> modules, streams, events, made_contexts;
 thread_local std::vector<void *> contexts;  // of which the last is current
 
 bool entered() { return !contexts.empty() && contexts.back(); }
@@ -110,7 +121,7 @@ int allocate(char **out, size_t size) {
     *out = new (std::nothrow) char[size];
     if (!*out) return OUT_OF_MEMORY;
     memset(*out, 0xA5, size);
-    memory[*out] = size;
+    memory[*out] = {size, contexts.back()};
     allocations++;
     return OK;
 }
@@ -120,7 +131,7 @@ bool inside(const void *address, size_t size) {
     auto at = memory.upper_bound((char *)address);
     if (at == memory.begin()) return false;
     --at;
-    return (const char *)address + size <= at->first + at->second;
+    return (const char *)address + size <= at->first + at->second.size;
 }
 
 int release(void *address) {
@@ -130,6 +141,15 @@ int release(void *address) {
     if (!memory.erase((char *)address)) return ILLEGAL_ADDRESS;
     delete[] (char *)address;
     return OK;
+}
+
+// Frees what was allocated in a context that goes.
+void release_all(void *context) {
+    for (auto at = memory.begin(); at != memory.end();) {
+        bool its = at->second.context == context;
+        if (its) delete[] at->first;
+        at = its ? memory.erase(at) : std::next(at);
+    }
 }
 
 int make(std::set<void *> &things, void **out, size_t size) {
@@ -147,6 +167,21 @@ int drop(std::set<void *> &things, void *thing) {
 bool known(std::set<void *> &things, void *thing) {
     Guard guard(tables);
     return things.count(thing);
+}
+
+// The default streams (NULL, and by their names CU_STREAM_LEGACY and CU_STREAM_PER_THREAD) are the
+// current context's.
+int check_stream(void *stream) {
+    if (!entered()) return INVALID_CONTEXT;
+    return (uintptr_t)stream <= 2 || known(streams, stream) ? OK : INVALID_HANDLE;
+}
+
+// What a copy, or a set, on a stream is refused for. Sizes are 0 where a side is the host's.
+int check_transfer(void *stream, uint64_t to, size_t written, uint64_t from, size_t read) {
+    if (int error = check_stream(stream)) return error;
+    if (written && !inside((void *)to, written)) return ILLEGAL_ADDRESS;
+    if (read && !inside((void *)from, read)) return ILLEGAL_ADDRESS;
+    return OK;
 }
 
 void run(const Kernel &kernel, void **parameters) {
@@ -194,7 +229,9 @@ void fail_launches(int after, int count) { sound_launches = after, bad_launches 
 void lose_device() { lost = LAUNCH_FAILED; }
 void remove_device(int value) { no_device = value; }
 int count_holders() { return holders; }
-int count_handles() { return (int)(modules.size() + streams.size() + events.size()); }
+int count_handles() {
+    return (int)(modules.size() + streams.size() + events.size() + made_contexts.size());
+}
 int count_contexts() { return (int)contexts.size(); }  // on this thread's stack
 int count_allocations() { return allocations; }
 int count_launches() { return launches; }
@@ -224,23 +261,33 @@ int cuGetProcAddress(const char *name, void **out, int version, uint64_t flags) 
 }
 
 int cuDeviceGetCount(int *count) { return *count = !no_device, OK; }
-int cuDeviceGet(int *device, int) { return *device = 0, OK; }
+int cuDeviceGet(int *device, int ordinal) {
+    return *device = 0, ordinal < 0 || ordinal >= !no_device ? INVALID_DEVICE : OK;
+}
 int cuDeviceGetName(char *name, int size, int) {
     return snprintf(name, size, "a GPU on the CPU"), OK;
 }
 int cuDeviceTotalMem_v2(size_t *size, int) { return *size = (size_t)8 << 30, OK; }
 int cuDeviceGetAttribute(int *value, int attribute, int) {
-    *value = attribute == 18 ? integrated : attribute == 75 ? 8 : attribute == 76 ? 9 : 0;
+    switch (attribute) {
+        case 14: *value = 512; break;  // TEXTURE_ALIGNMENT: what FFmpeg aligns rows to
+        case 18: *value = integrated; break;
+        case 75: *value = 8; break;
+        case 76: *value = 9; break;
+        default: *value = 0;
+    }
     return OK;
 }
-int cuDevicePrimaryCtxRetain(void **context, int) { return holders++, *context = &mutex, OK; }
+int cuDevicePrimaryCtxRetain(void **context, int) {
+    Guard guard(tables);
+    return holders++, *context = &mutex, OK;
+}
 int cuDevicePrimaryCtxRelease_v2(int) {
     Guard guard(tables);
     if (!holders) return INVALID_CONTEXT;
     if (--holders == 0) {  // the context goes, with all that was made in it
         lost = OK;
-        for (auto &[address, size] : memory) delete[] address;
-        memory.clear();
+        release_all(&mutex);
         for (auto *things : {&modules, &streams, &events}) {
             for (void *thing : *things) free(thing);
             things->clear();
@@ -267,37 +314,38 @@ int cuMemFreeHost(void *address) { return release(address); }
 int cuMemHostGetDevicePointer_v2(uint64_t *out, void *host, unsigned) {
     return *out = (uint64_t)host, inside(host, 1) ? OK : ILLEGAL_ADDRESS;
 }
-int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *) {
-    if (!entered()) return INVALID_CONTEXT;
-    if (!inside((void *)to, size)) return ILLEGAL_ADDRESS;
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
+    if (int error = check_transfer(stream, to, size, 0, 0)) return error;
     return memcpy((void *)to, from, size), OK;
 }
-int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *) {
-    if (!entered()) return INVALID_CONTEXT;
-    if (!inside((void *)from, size)) return ILLEGAL_ADDRESS;
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
+    if (int error = check_transfer(stream, 0, 0, from, size)) return error;
     return memcpy(to, (void *)from, size), OK;
 }
-int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *) {
-    if (!entered()) return INVALID_CONTEXT;
-    if (!inside((void *)to, size) || !inside((void *)from, size)) return ILLEGAL_ADDRESS;
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *stream) {
+    if (int error = check_transfer(stream, to, size, from, size)) return error;
     return memcpy((void *)to, (void *)from, size), OK;
 }
-int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *) {
-    if (!entered()) return INVALID_CONTEXT;
-    if (!inside((void *)to, size)) return ILLEGAL_ADDRESS;
+int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *stream) {
+    if (int error = check_transfer(stream, to, size, 0, 0)) return error;
     return memset((void *)to, value, size), OK;
 }
 
 int cuStreamCreate(void **out, unsigned) { return make(streams, out, 1); }
-int cuStreamSynchronize(void *stream) { return known(streams, stream) ? lost : INVALID_HANDLE; }
+int cuStreamSynchronize(void *stream) {
+    int error = check_stream(stream);
+    return error ? error : lost;
+}
 int cuStreamDestroy_v2(void *stream) { return drop(streams, stream); }
-int cuStreamWaitEvent(void *, void *event, unsigned) {
+int cuStreamWaitEvent(void *stream, void *event, unsigned) {
+    if (int error = check_stream(stream)) return error;
     return known(events, event) ? OK : INVALID_HANDLE;
 }
 
 typedef std::chrono::steady_clock::time_point Time;
 int cuEventCreate(void **out, unsigned) { return make(events, out, sizeof(Time)); }
-int cuEventRecord(void *event, void *) {
+int cuEventRecord(void *event, void *stream) {
+    if (int error = check_stream(stream)) return error;
     if (!known(events, event)) return INVALID_HANDLE;
     return *(Time *)event = std::chrono::steady_clock::now(), OK;
 }
@@ -326,9 +374,9 @@ int cuModuleGetFunction(void **out, void *module, const char *name) {
     return *out = (void *)&found->second, OK;
 }
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned, void *, void **parameters, void **extra) {
+                   unsigned bz, unsigned, void *stream, void **parameters, void **extra) {
     Guard guard(mutex);
-    if (!entered()) return INVALID_CONTEXT;
+    if (int error = check_stream(stream)) return error;
     if (lost) return lost;
     if (sound_launches > 0) {
         sound_launches--;
@@ -360,3 +408,5 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
 }
 
 }  // extern "C"
+
+#include "driver_for_ffmpeg.h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from edge.errors import InferenceError
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
 from edge.redact.effects import RedactionStyle
-from tests.redact.emulator import SANITISE, build, emulated, largest_difference
+from tests.redact.emulator import SANITISE, build, emulated, largest_difference, shipped
 from tests.redact.test_cpu import copy, noise
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -66,6 +67,81 @@ def test_threads_that_leave_before_a_barrier_are_caught_and_the_picture_stays(tm
     CpuRedactor(RedactionStyle()).mask_whole(planes)
     assert largest_difference(masked, planes) == 0
     redactor.close()
+
+
+class Side(ctypes.Structure):
+    """Half of CUDA_MEMCPY2D."""
+
+    _fields_ = (
+        ("x", ctypes.c_size_t), ("y", ctypes.c_size_t), ("type", ctypes.c_uint),
+        ("host", ctypes.c_void_p), ("device", ctypes.c_uint64), ("array", ctypes.c_void_p),
+        ("pitch", ctypes.c_size_t),
+    )  # fmt: skip
+
+
+class Copy2D(ctypes.Structure):
+    _fields_ = (("source", Side), ("to", Side), ("width", ctypes.c_size_t),
+                ("height", ctypes.c_size_t))  # fmt: skip
+
+
+HOST, ON_DEVICE, UNIFIED = 1, 2, 4
+INVALID_VALUE, INVALID_CONTEXT, INVALID_HANDLE, ILLEGAL_ADDRESS, NOT_SUPPORTED = (
+    1, 201, 400, 700, 801,
+)  # fmt: skip
+DEFAULT, LEGACY, PER_THREAD = None, ctypes.c_void_p(1), ctypes.c_void_p(2)
+
+
+def test_copies_of_rows_stay_within_what_was_allocated():
+    device = emulated(shipped())
+    api, cuda = device.emulator, device.cuda
+    assert api is not None
+    cuda.enter()
+    source, address = np.arange(60, dtype=np.uint8).reshape(6, 10), cuda.allocate(64)
+    back = np.zeros((4, 5), np.uint8)
+
+    def copied(stream: ctypes.c_void_p | None = None, **changes: int) -> int:
+        """Rows of 5 to and from the device, where they lie 16 apart: the last ends its memory."""
+        there = Side(1, 0, changes.get("type", ON_DEVICE), None, address, None, 16)
+        there.x = changes.get("x", 11)
+        height = changes.get("height", 4)
+        host = Side(2, 1, HOST, source.ctypes.data, 0, None, 10)
+        error = api.cuMemcpy2DAsync_v2(ctypes.byref(Copy2D(host, there, 5, height)), stream)
+        host = Side(0, 0, HOST, back.ctypes.data, 0, None, 5)
+        return error or api.cuMemcpy2DAsync_v2(ctypes.byref(Copy2D(there, host, 5, height)), stream)
+
+    assert copied() == 0
+    np.testing.assert_array_equal(back, source[1:5, 2:7])
+    assert copied(height=5) == ILLEGAL_ADDRESS
+    assert copied(x=12) == INVALID_VALUE  # beyond the row
+    assert copied(type=UNIFIED) == NOT_SUPPORTED
+    assert copied(ctypes.c_void_p(address)) == INVALID_HANDLE
+    cuda.free(address)
+    assert copied() == ILLEGAL_ADDRESS
+
+
+def test_default_streams_are_the_contexts_and_unknown_ones_are_refused():
+    device = emulated(shipped())
+    api, cuda = device.emulator, device.cuda
+    assert api is not None
+    cuda.enter()
+    event, stray = ctypes.c_void_p(), ctypes.c_void_p(64)
+    assert api.cuEventCreate(ctypes.byref(event), 0) == 0
+    for stream in (DEFAULT, LEGACY, PER_THREAD):
+        assert api.cuEventRecord(event, stream) == 0
+        assert api.cuStreamWaitEvent(stream, event, 0) == 0
+        assert api.cuStreamSynchronize(stream) == 0
+    assert api.cuEventRecord(event, stray) == INVALID_HANDLE
+    assert api.cuEventRecord(stray, DEFAULT) == INVALID_HANDLE
+    assert api.cuStreamWaitEvent(stray, event, 0) == INVALID_HANDLE
+    assert api.cuStreamSynchronize(stray) == INVALID_HANDLE
+    assert api.cuStreamQuery(DEFAULT) == NOT_SUPPORTED  # FFmpeg finds it and does not call it
+    api.cuCtxPushCurrent_v2(None)
+    try:
+        assert api.cuStreamSynchronize(DEFAULT) == INVALID_CONTEXT
+        assert api.cuEventRecord(event, DEFAULT) == INVALID_CONTEXT
+    finally:
+        api.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+    assert api.cuEventDestroy_v2(event) == 0
 
 
 SCRIPT = """

@@ -1,0 +1,170 @@
+"""Room on the GPU for the pictures of one stream that never leave it.
+
+A decoder has few surfaces, and would stand still while a delay's worth of them waits. So each is
+copied within the GPU, once, into one of a fixed number of slots, laid out as NVENC reads them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+
+from edge.errors import DeviceError, InferenceError
+from edge.frame import ByteArray, Planes
+from edge.inference.cuda import Cuda
+from edge.inference.eyes_proof import prove_luma
+from edge.inference.picture import DevicePicture
+from edge.inference.pool import Piece, Pool
+from edge.inference.preprocess import Preprocessor
+
+_log = logging.getLogger(__name__)
+MIB: Final = 1 << 20
+
+
+class SurfaceRoom:
+    """Slots for NV12 pictures of one size, and what is done with the pictures in them.
+
+    Thread-safe. Its memory goes back when it, and whoever has a slot of it, is gone.
+    """
+
+    def __init__(
+        self, cuda: Cuda, image: bytes, width: int, height: int, *, pitch: int, count: int
+    ) -> None:
+        """image: the compiled kernels, which the manifest vouches for. pitch: bytes from row to row
+        of what will come. count: slots.
+
+        Raises InferenceError where memory is short, ModelError where the kernels do not give what
+        motion has to see.
+        """
+        self.width, self.height, self.pitch, self.count = width, height, pitch, count
+        self._cuda = cuda
+        self._lock = threading.Lock()
+        cuda.enter()
+        prove_luma(cuda, image)
+        self._image = image
+        self._eye: Preprocessor | None = None
+        self._analysis = (0, 0)
+        self._stream = cuda.stream()
+        self._event = cuda.event()
+        size = pitch * height * 3 // 2
+        pools: list[Pool] = []
+        eyes: list[Preprocessor] = []
+        self._eyes = eyes
+        # Frames that wait in an encoder hold their slots, and the slots hold this object.
+        finalizer = weakref.finalize(self, _free, cuda, self._stream, self._event, pools, eyes)
+        finalizer.atexit = False
+        slots = Pool(cuda, count, size, pinned=False)
+        pools.append(slots)
+        # Slots come back in whatever thread drops the last view, or amid a garbage collection,
+        # where no lock may be waited for: of a deque both ends are safe without.
+        self._free = deque(slots.take() for _ in range(count))
+        self._staging = Pool(cuda, 1, size, pinned=True)
+        pools.append(self._staging)
+        self._piece = self._staging.take()
+        _log.info("%d pictures of %dx%d stay on the GPU: %.0f MiB",
+                  count, width, height, count * size / MIB)  # fmt: skip
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody has."""
+        return len(self._free)
+
+    def adopt(self, source: DevicePicture, stream: int) -> Slot | None:
+        """Copy a decoder's NV12 surface, when what is queued on its stream is done, into a slot.
+
+        The copy is complete when this returns. None where all slots are taken. Raises
+        InferenceError where the picture is of another kind, and DeviceError where the GPU fails.
+        """
+        same = (source.width, source.height) == (self.width, self.height)
+        pitches = (source.y_pitch, source.chroma_pitch)
+        if not same or source.layout != "nv12" or pitches != (self.pitch, self.pitch):
+            raise InferenceError(
+                f"a surface of {source.width}x{source.height} ({source.layout}, pitches {pitches}) "
+                f"does not fit slots of {self.width}x{self.height}, pitch {self.pitch}"
+            )
+        try:
+            piece = self._free.pop()
+        except IndexError:
+            return None
+        slot = Slot(self, piece, full_range=source.full_range)
+        there, cuda = slot.picture, self._cuda
+        with self._lock:
+            cuda.enter()
+            cuda.record(self._event, stream)
+            cuda.follow(self._stream, self._event)
+            for to, address, rows in (
+                (there.y, source.y, self.height), (there.u, source.u, self.height // 2),
+            ):  # fmt: skip
+                # The last row may end where the surface does.
+                cuda.copy(to, address, self.pitch * (rows - 1) + self.width, self._stream)
+            cuda.wait(self._stream)
+        return slot
+
+    def download(self, picture: DevicePicture, out: Planes) -> None:
+        """Copy a picture in one of the slots to NV12 planes of the host. Raises InferenceError."""
+        host = self._piece.host
+        assert host is not None
+        rows = self.height * 3 // 2
+        with self._lock:
+            self._cuda.enter()
+            self._cuda.download(
+                self._piece.host_address, picture.y, self.pitch * rows, self._stream
+            )
+            self._cuda.wait(self._stream)
+            both = host.reshape(rows, self.pitch)[:, : self.width]
+            np.copyto(out.y, both[: self.height])
+            chroma = both[self.height :]
+            np.copyto(out.chroma[0], chroma.reshape(self.height // 2, self.width // 2, 2))
+
+    def small_luma(self, picture: DevicePicture, width: int, height: int) -> ByteArray:
+        """Return the luma plane scaled down, (height, width). Raises InferenceError."""
+        with self._lock:
+            self._cuda.enter()
+            if self._eye is None or self._analysis != (width, height):
+                while self._eyes:
+                    self._eyes.pop().close()
+                self._eye = Preprocessor(self._cuda, self._image, (), analysis=(width, height))
+                self._analysis = (width, height)
+                self._eyes.append(self._eye)
+            return self._eye.luma(picture)
+
+    def give(self, piece: Piece) -> None:
+        """Take back what a slot was made of."""
+        self._free.append(piece)
+
+
+class Slot:
+    """One slot of a room, taken until this object is gone. picture: what is in it."""
+
+    __slots__ = ("__weakref__", "_room", "picture")
+
+    def __init__(self, room: SurfaceRoom, piece: Piece, *, full_range: bool) -> None:
+        chroma = piece.address + room.pitch * room.height
+        self.picture = DevicePicture(
+            "nv12", room.width, room.height, piece.address, chroma, chroma + 1,
+            room.pitch, room.pitch, full_range,
+        )  # fmt: skip
+        self._room = room
+        weakref.finalize(self, room.give, piece).atexit = False
+
+
+def _free(cuda: Cuda, stream: int, event: int, pools: list[Pool], eyes: list[Preprocessor]) -> None:
+    def quietly(give_back: Callable[..., None], *arguments: int) -> None:
+        with suppress(DeviceError):  # of a lost device nothing can be given back
+            give_back(*arguments)
+
+    quietly(cuda.enter)
+    quietly(cuda.wait, stream)
+    for eye in eyes:
+        quietly(eye.close)
+    for pool in pools:
+        quietly(pool.close)
+    quietly(cuda.drop_event, event)
+    quietly(cuda.drop_stream, stream)
