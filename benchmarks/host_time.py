@@ -19,8 +19,8 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -64,21 +64,34 @@ class Clock:
         self._lock = threading.Lock()
         self._inside = threading.local()
 
-    @contextmanager
-    def spent_on(self, what: str) -> Iterator[None]:
+    def spent_on(self, what: str) -> _Block:
         """Add this thread's time in a block, without that of the blocks within it."""
-        stack: list[float] = self._inside.__dict__.setdefault("stack", [])
-        nested = bool(stack)
-        begun = time.thread_time()
-        stack.append(0.0)
-        try:
-            yield
-        finally:
-            spent, within = time.thread_time() - begun, stack.pop()
-            if nested:
-                stack[-1] += spent
-            with self._lock:
-                self.seconds[what] = self.seconds.get(what, 0.0) + spent - within
+        return _Block(self, what, self._inside.__dict__.setdefault("stack", []))
+
+    def add(self, what: str, seconds: float) -> None:
+        """Add time that was measured."""
+        with self._lock:
+            self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+
+class _Block:
+    """A block that is measured. A class, since a generator would add to what it measures."""
+
+    __slots__ = ("_begun", "_clock", "_stack", "_what")
+
+    def __init__(self, clock: Clock, what: str, stack: list[float]) -> None:
+        """stack: seconds of blocks within each block that this thread is in."""
+        self._clock, self._what, self._stack = clock, what, stack
+
+    def __enter__(self) -> None:
+        self._stack.append(0.0)
+        self._begun = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        spent, within = time.thread_time() - self._begun, self._stack.pop()
+        if self._stack:
+            self._stack[-1] += spent
+        self._clock.add(self._what, spent - within)
 
 
 def measure(settings: Settings, clip: Path) -> dict[str, Any]:
@@ -117,15 +130,10 @@ def _wrap(clock: Clock, function: Callable[..., Any], what: str) -> Callable[...
 def _stages(clock: Clock, timed: Callable[..., Any]) -> Callable[..., Any]:
     """Measure those stages of the pipeline that are a codec's, or the motion estimator's."""
 
-    @contextmanager
-    def measured(stats: Stats, stage: str) -> Iterator[None]:
-        codec = stage.startswith(("decode", "encode"))
-        what = CODECS if codec else MOTION if stage == MOTION else None
-        with ExitStack() as stack:
-            stack.enter_context(timed(stats, stage))
-            if what is not None:
-                stack.enter_context(clock.spent_on(what))
-            yield
+    def measured(stats: Stats, stage: str) -> AbstractContextManager[None]:
+        if stage.startswith(("decode", "encode")):
+            return clock.spent_on(CODECS)
+        return clock.spent_on(MOTION) if stage == MOTION else timed(stats, stage)
 
     return measured
 

@@ -75,6 +75,10 @@ class Crew:
         self._count = 0
         self._retired_looks = 0
         self._retired_found: dict[str, int] = {}
+        self._news = 0
+        """Counts what could have changed how much was found."""
+        self._counted: tuple[int, dict[str, int]] = (-1, {})
+        """`found`, and the news that it was counted after."""
         # Replaced as a whole, never changed: threads read it without a lock.
         self._posts: tuple[_Post, ...] = ()
         for make in factories:
@@ -95,10 +99,13 @@ class Crew:
     @property
     def found(self) -> dict[str, int]:
         """Things found so far by each lane."""
-        found = dict(self._retired_found)
-        for worker in self.workers:
-            found[worker.name] = found.get(worker.name, 0) + worker.found
-        return found
+        news, found = self._counted
+        if news != self._news:
+            news, found = self._news, dict(self._retired_found)
+            for worker in self.workers:
+                found[worker.name] = found.get(worker.name, 0) + worker.found
+            self._counted = news, found
+        return dict(found)
 
     def start(self) -> None:
         """Start looking."""
@@ -189,6 +196,7 @@ class Crew:
             # A change that follows another before that has come into force: those never began.
             idle = [old for old in self._posts if not old.on_duty and old.until == math.inf]
             self._posts = (*(old for old in self._posts if old not in idle), *posts)
+            self._news += 1
         for old in idle:
             old.worker.stop()
         for post in posts:
@@ -202,6 +210,7 @@ class Crew:
 
     def _hear(self, key: str, findings: Findings) -> None:
         with self._changed:
+            self._news += 1
             post = next((one for one in self._posts if one.key == key), None)
             if post is None or post.until <= self._left:
                 return
@@ -239,6 +248,8 @@ class Crew:
         worker = post.worker
         self._retired_looks += worker.looks
         self._retired_found[worker.name] = self._retired_found.get(worker.name, 0) + worker.found
+        with self._changed:
+            self._news += 1
         worker.stop()
 
 

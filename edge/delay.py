@@ -110,7 +110,7 @@ class Gate:
             if not state.since <= pts < state.until:
                 continue
             name = state.name
-            if any(start <= pts <= end for start, end in state.blind):
+            if state.blind and any(start <= pts <= end for start, end in state.blind):
                 blind.append(name)
             elif not pts <= (state.firm if overdue else state.horizon):
                 late.append(name)
@@ -200,3 +200,7 @@ class DelayLine(Generic[T]):
     def pop(self) -> T:
         """Remove and return the next to leave. Raises IndexError when empty."""
         return self._items.popleft()
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self._items.clear()

@@ -78,6 +78,8 @@ def nms(
     most: stop when that many are kept. Memory grows with the number of boxes, not with its
     square: a model gone wrong fires in every cell.
     """
+    if not len(boxes):
+        return np.zeros(0, np.intp)
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     alive = np.ones(len(order), bool)

@@ -22,9 +22,7 @@ from edge.media.streams import StreamInfo
 _log = logging.getLogger(__name__)
 
 _SPARE: Final = 8
-"""Pictures beside those that wait: with the reader, the writer, an encoder, and masked copies."""
-_GAPS: Final = 3
-"""Where pictures do not wait, lanes hold those since the last look, and of gaps before that."""
+"""Pictures beside those that wait: looked at again in between, being written, masked copies."""
 _MOST_OF_MEMORY: Final = 0.5
 """Share of the machine's memory that is page-locked at most: no other program can have it."""
 _MB: Final = 1e6
@@ -36,8 +34,8 @@ def pinned_pictures(
     """Return what makes page-locked pictures of a stream's frames; None where no GPU is to use
     them, or there is no such memory: pictures are ordinary ones then.
 
-    delay_s, most: seconds and pictures that the delay line holds at most. Call it when the stream's
-    engines have been made.
+    delay_s, most: seconds and pictures that the delay line holds at most; of these, page-locked
+    memory is for those that are looked at. Call it when the stream's engines have been made.
     """
     layout = LAYOUTS.get(info.pixel_format)
     device = settings.runtime.device
@@ -45,9 +43,9 @@ def pinned_pictures(
         return None
     if info.on_gpu:
         return None  # those that come to the host are few
-    waiting = delay_s * float(info.fps)
+    waiting = delay_s * min(float(info.fps), settings.scheduler.max_fps)
     if settings.delay.storage == "packets":
-        waiting = min(waiting, _GAPS * float(info.fps) / settings.scheduler.target_fps)
+        waiting = 0  # they are put away once they have been looked at
     shape = FrameLayout(layout, info.width, info.height)
     wanted = math.ceil(min(waiting, most)) + _SPARE
     count = max(1, min(wanted, int(_MOST_OF_MEMORY * _memory_bytes() / shape.size)))
@@ -57,8 +55,9 @@ def pinned_pictures(
         cause = str(error).split("\n", 1)[0].rstrip(".")
         _log.warning("pictures are not page-locked, and copied for the GPU: %s", cause)
         return None
-    _log.info("%d pictures of %dx%d are page-locked: %.0f MB%s", count, shape.width, shape.height,
-              pool.allocated / _MB, f" ({wanted} wanted)" if count < wanted else "")  # fmt: skip
+    short = f", {wanted} wanted" if count < wanted else ""
+    _log.info("room for %d page-locked pictures of %dx%d (%.0f MB%s)",
+              count, info.width, info.height, pool.allocated / _MB, short)  # fmt: skip
     return PinnedPictures(pool)
 
 

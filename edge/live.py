@@ -142,6 +142,8 @@ class LivePipeline:
                 self._listening.worker.stop()
             self.stats.seconds = time.perf_counter() - self.stats.started
             self.stats.looks = self._crew.looks
+            with self._changed:
+                self._line.clear()  # this object may be kept for longer: it goes with a collection
         if self._intake.failure is not None:
             raise self._intake.failure
         return self.stats

@@ -7,9 +7,8 @@ boxes could go wrong sooner: when the camera has moved far, or when its motion i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from edge.motion import Motion
 from edge.timeline import sample_index
@@ -40,10 +39,10 @@ class Scheduler:
     def __init__(self, cadence: Cadence, width: int, height: int) -> None:
         self._cadence = cadence
         self._width = width
-        self._corners = np.array([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
+        self._corners = ((0, 0), (width, 0), (0, height), (width, height))
         self._slot: int | None = None
         self._travel = 0.0
-        self._last_look_pts = -np.inf
+        self._last_look_pts = -math.inf
         self._since = 0
 
     def change(self, cadence: Cadence) -> None:
@@ -72,5 +71,8 @@ class Scheduler:
         """Largest shift of a corner of the picture, as a fraction of its width."""
         if not motion.reliable:
             return self._cadence.max_travel * _UNKNOWN_TRAVEL
-        moved = self._corners @ motion.matrix[:, :2].T + motion.matrix[:, 2]
-        return float(np.abs(moved - self._corners).max()) / self._width
+        (a, b, dx), (c, d, dy) = motion.matrix.tolist()
+        shifts = [
+            max(abs(a * x + b * y + dx - x), abs(c * x + d * y + dy - y)) for x, y in self._corners
+        ]
+        return float(max(shifts)) / self._width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from edge.config import Settings
 from edge.errors import ModelError
@@ -22,6 +22,8 @@ from edge.speech.vad import SileroVad
 from edge.speech.whisper import WhisperTranscriber
 from edge.speech.whisper_onnx import WhisperOnnx, WhisperOnnxTranscriber
 from edge.speech.words import Transcriber, VoiceDetector
+
+_Made = TypeVar("_Made")
 
 _MOONSHINE: Final = "moonshine"
 _MOONSHINE_PARTS: Final = ("encoder", "decoder", "tokenizer")
@@ -64,15 +66,23 @@ def load_speech_model(
         # On the CPU: 32 ms of sound at a time, each waits for the one before.
         return SileroVad(OnnxEngine(vad_data, vad.name, threads=1))
 
-    make_vad()
-    name, make = choose_transcriber(settings, store, threads, progress)
     # A model that cannot be loaded is told of before anything is written.
+    new_vad = _one_made(make_vad)
+    name, make = choose_transcriber(settings, store, threads, progress)
+    return SpeechModel(name, new_vad, _one_made(make))
+
+
+def _one_made(make: Callable[[], _Made]) -> Callable[[], _Made]:
+    """Make one at once; return what hands that one out first, and makes others after it."""
     spare = [make()]
 
-    def make_transcriber() -> Transcriber:
-        return spare.pop() if spare else make()
+    def next_one() -> _Made:
+        try:
+            return spare.pop()
+        except IndexError:
+            return make()
 
-    return SpeechModel(name, make_vad, make_transcriber)
+    return next_one
 
 
 def choose_transcriber(

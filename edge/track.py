@@ -106,6 +106,8 @@ class Tracker:
         self._painted: dict[int, list[tuple[int, Box]]] = {}
         self._last_look = -1
         self._newest = -1
+        self._forgotten = 0
+        """Nothing is known of frames before this one."""
         self._next_id = 1
         self.settled = -1
         """frame_id up to which (inclusive) all paint is final."""
@@ -113,6 +115,8 @@ class Tracker:
 
     def advance(self, frame_id: int, motion: Motion) -> None:
         """Tell of the next frame and how the picture moved into it."""
+        if self._newest < 0:
+            self._forgotten = frame_id
         self._moves[frame_id] = None if motion.cut else Move.of(motion.matrix)
         self._newest = frame_id
 
@@ -155,10 +159,16 @@ class Tracker:
 
         Changes nothing. Empty where a cut lies before that frame.
         """
-        if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
+        if not self._tracks or self._is_over(frame_id):
             return []
         ways = Ways(self._moves, frame_id)
         return [(t.track_id, ways.since(t.carried_to).carry(t.carried)) for t in self._tracks]
+
+    def alive(self, frame_id: int) -> set[int]:
+        """Which of this shot's tracks may go on in a coming frame: those that `foresee` names."""
+        if self._is_over(frame_id):
+            return set()
+        return {track.track_id for track in self._tracks}
 
     def settle(self, frame_id: int) -> None:
         """Declare paint up to frame_id (inclusive) final."""
@@ -191,10 +201,12 @@ class Tracker:
             # No look for so long that nothing can be carried from it to the next one.
             self._end_shot(self._newest + 1)
         for track in self._tracks:
-            track.waiting = [item for item in track.waiting if item[0] >= before]
-        for store in (self._moves, self._painted):
-            for frame_id in [f for f in store if f < before]:
-                del store[frame_id]
+            if track.waiting:
+                track.waiting = [item for item in track.waiting if item[0] >= before]
+        for frame_id in range(self._forgotten, before):
+            self._moves.pop(frame_id, None)
+            self._painted.pop(frame_id, None)
+        self._forgotten = max(self._forgotten, before)
 
     def surprises(self, frame_id: int, seen: Detections) -> bool:
         """Whether what was seen differs so much from what was expected that a look between pays.
@@ -202,7 +214,7 @@ class Tracker:
         True when something clearly there appeared or vanished inside the picture, or moved against
         the camera by more than half its size. Changes nothing.
         """
-        if self._last_look < 0 or self._cut_between(self._last_look, frame_id):
+        if self._is_over(frame_id):
             return False
         here = seen.keep(seen.scores >= self._settings.conf)
         ways = Ways(self._moves, frame_id)
@@ -261,7 +273,7 @@ class Tracker:
     # -- paint -------------------------------------------------------------------------------
 
     def _paint(self, track: Track, frame_id: int, box: Box) -> None:
-        if frame_id <= self.settled or self._outside(box):
+        if frame_id <= self.settled or frame_id < self._forgotten or self._outside(box):
             return
         if not track.confirmed:
             track.waiting.append((frame_id, box))
@@ -336,6 +348,10 @@ class Tracker:
     def _cut_between(self, start: int, end: int) -> bool:
         """Whether nothing can be carried over: because of a cut, or of motions long forgotten."""
         return any(self._moves.get(frame_id) is None for frame_id in range(start + 1, end + 1))
+
+    def _is_over(self, frame_id: int) -> bool:
+        """Whether a coming frame is not of the shot that was last looked at, or there was none."""
+        return self._last_look < 0 or self._cut_between(self._last_look, frame_id)
 
     def _outside(self, box: Box) -> bool:
         return box[2] <= 0 or box[3] <= 0 or box[0] >= self._width or box[1] >= self._height

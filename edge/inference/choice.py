@@ -14,6 +14,7 @@ from edge.inference.cuda import Cuda
 from edge.inference.engine import Engine
 from edge.inference.eyes import DeviceEngine, SightedEngine
 from edge.inference.failover import FailoverEngine
+from edge.inference.frame_pool import leave_lost_gpu
 from edge.inference.gpu import GpuIdentity, gpu_here
 from edge.inference.manifest import (
     Exported,
@@ -187,6 +188,7 @@ def _sighted(where: Path, make: Callable[[Memory], DeviceEngine]) -> Callable[[]
     streams and events."""
 
     def build() -> Engine:
+        leave_lost_gpu()
         cuda = Cuda()
         return SightedEngine(make(CudaMemory(cuda)), cuda, where)
 

@@ -18,7 +18,7 @@ from edge.inference.news import tell
 from edge.inference.onnx import first_line
 from edge.inference.picture import PictureLeftError
 from edge.inference.preprocess import InputSpec
-from edge.inference.sight import SeeingEngine
+from edge.inference.sight import seeing
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ class FailoverEngine:
             return None
 
         def look(gpu: Engine) -> Tensors | None:
-            return gpu.see(picture, spec) if isinstance(gpu, SeeingEngine) else None
+            sighted = seeing(gpu)
+            return sighted.see(picture, spec) if sighted is not None else None
 
         results = self._attempt(look)
         if results is not None:

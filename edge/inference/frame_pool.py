@@ -1,22 +1,23 @@
 """Page-locked memory for the frames of one stream: taken when it begins, lent and given back, and
 never more of it.
 
-The decoder's picture is copied into a slot once. There the host and the GPU have the same bytes:
-where both share one memory, kernels read and edit them in place; elsewhere copies go between slot
-and GPU without another one on the host, and a picture that is looked at is brought over once, for
-all who look at it.
+A picture that is looked at is copied into a slot, once. There the host and the GPU have the same
+bytes: where both share one memory, kernels read and edit them in place; elsewhere copies go between
+slot and GPU without another one on the host, and the picture is brought over once, for all who look
+at it.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from edge.frame import ByteArray, PageLocked, PlaneLayout
 from edge.inference.cuda import Cuda
 from edge.inference.picture import DevicePicture
 from edge.inference.pool import Piece, Pool
+
+_log = logging.getLogger(__name__)
 
 _PITCH: Final = 128
 """Bytes: luma rows begin at multiples of it, and so chroma rows of yuv420p at whole sectors of 64.
@@ -108,78 +111,157 @@ class Slot:
     memory: PageLocked
 
 
+class Tenant(Protocol):
+    """Who has a slot, and can do without."""
+
+    def move_out(self) -> None:
+        """Keep what is in the slot elsewhere, and let go of it. From any thread."""
+
+
 class FramePool:
     """Slots for the pictures of one stream. Thread-safe; when all are lent, there is none.
 
-    shape: how a picture lies in a slot. count: slots. Whatever is lent keeps the pool and the GPU's
-    context alive: memory goes back when the pool and all views of its slots are gone.
+    shape: how a picture lies in a slot. count: slots. lent, refused: how often one was asked for
+    and was there, and was not; nearly right where threads ask at once.
+
+    Its memory, and with it the GPU's context, lasts as long as the pool is open or a slot is lent.
     """
 
     def __init__(self, cuda: Cuda, shape: FrameLayout, count: int) -> None:
         """Raises InferenceError where memory is short."""
         self.shape, self.count = shape, count
+        self.lent = self.refused = 0
         self._loans = itertools.count()
-        self._closed = False
-        cuda.enter()
-        pinned = Pool(cuda, count, shape.size, pinned=True)
-        give_back: list[Callable[[], object]] = [pinned.close]
-        self._shut = weakref.finalize(self, _shut, cuda, give_back)
-        self._shut.atexit = False
-        # Slots come back in whatever thread drops the last view, or amid a garbage collection,
-        # where no lock may be waited for: of a deque both ends are safe without.
-        self._free = deque(pinned.take() for _ in range(count))
-        self._copies: _Copies | None = None
-        if not cuda.integrated:
-            self._copies = _Copies(cuda, min(count, MOST_COPIES), shape.size, give_back)
+        self._tenants: weakref.WeakSet[Tenant] = weakref.WeakSet()
+        self._memory: _Memory | None = _Memory(cuda, shape.size, count)
+        with _listing:
+            _pools.add(self)
 
     @property
     def allocated(self) -> int:
-        """Bytes of page-locked memory."""
+        """Bytes of page-locked memory that were taken."""
         return self.count * self.shape.size
 
     @property
     def free(self) -> int:
-        """Slots that are not lent."""
-        return len(self._free)
+        """Slots that may be lent."""
+        memory = self._memory
+        return 0 if memory is None else len(memory.free)
 
-    def take(self) -> tuple[Slot, tuple[ByteArray, ...]] | None:
+    def take(self, tenant: Tenant | None = None) -> tuple[Slot, tuple[ByteArray, ...]] | None:
         """Lend a slot, and its planes as FrameLayout.planes has them; None where there is none.
 
         It comes back when these arrays, and all that was made of them (views, DLPack tensors,
-        FFmpeg's references), are gone.
+        FFmpeg's references), are gone. tenant: is asked to let go of it where the GPU is lost.
         """
-        try:
-            piece = self._free.pop()
-        except IndexError:
+        memory = self._memory
+        taken = memory.take() if memory is not None else None
+        if taken is None:
+            self.refused += 1
             return None
-        if self._closed:
-            self._free.append(piece)
-            return None
-        assert piece.host is not None
-        owner = _Bytes(piece.host)
-        weakref.finalize(owner, self._give, piece).atexit = False
-        memory = PageLocked(piece.host_address, piece.address, self.shape.size)
-        return Slot(next(self._loans), memory), self.shape.planes(np.asarray(owner))
+        self.lent += 1
+        if tenant is not None:
+            with _listing:
+                self._tenants.add(tenant)
+        piece, owner = taken
+        reach = PageLocked(piece.host_address, piece.address, self.shape.size)
+        return Slot(next(self._loans), reach), self.shape.planes(np.asarray(owner))
 
     @contextmanager
     def lend(self, slot: Slot, *, full_range: bool) -> Iterator[DevicePicture | None]:
         """Lend the picture in a slot to kernels of any stream, to be read only; see SharedPicture.
 
-        The caller sees to it that nobody writes to the slot meanwhile, and that it stays lent. The
-        picture must not have changed since it was lent first. Raises DeviceError.
+        None where all places on the GPU are in use, or the pool was closed. The caller sees to it
+        that nobody writes to the slot meanwhile, and that it stays lent. The picture must not have
+        changed since it was lent first. Raises DeviceError.
         """
-        if self._copies is None:
+        memory = self._memory
+        if memory is None:
+            yield None
+        elif memory.copies is None:
             yield self.shape.at(slot.memory.device, full_range=full_range)
-            return
-        with self._copies.of(slot) as address:
-            yield None if address is None else self.shape.at(address, full_range=full_range)
+        else:
+            with memory.copies.of(slot) as address:
+                yield None if address is None else self.shape.at(address, full_range=full_range)
 
     def close(self) -> None:
         """Lend nothing more."""
-        self._closed = True
+        self._memory = None
+
+    def leave_if_lost(self) -> None:
+        """Let go of a lost GPU's context, which no new one takes the place of before that."""
+        memory = self._memory
+        if memory is None or not memory.lost:
+            return
+        self.close()
+        _log.warning("the GPU was lost: pictures are not page-locked any more")
+        with _listing:
+            tenants = list(self._tenants)
+        for tenant in tenants:
+            tenant.move_out()
+
+
+_pools: weakref.WeakSet[FramePool] = weakref.WeakSet()
+_listing = threading.Lock()
+"""Held while something is added to a WeakSet here, and while one is gone through."""
+
+
+def leave_lost_gpu() -> None:
+    """Let all pools of this process go that are in the context of a GPU that does not answer."""
+    with _listing:
+        pools = list(_pools)
+    for pool in pools:
+        pool.leave_if_lost()
+
+
+class _Memory:
+    """The slots of a pool, and room for copies of them on a discrete GPU.
+
+    Whatever is lent keeps it alive: it is given back when nobody has it any more.
+    """
+
+    def __init__(self, cuda: Cuda, size: int, count: int) -> None:
+        self._cuda = cuda
+        cuda.enter()
+        pinned = Pool(cuda, count, size, pinned=True)
+        give_back: list[Callable[[], object]] = [pinned.close]
+        weakref.finalize(self, _shut, cuda, give_back).atexit = False
+        self._stream = stream = cuda.stream()
+        give_back.append(lambda: cuda.drop_stream(stream))
+        give_back.insert(0, lambda: cuda.wait(stream))
+        # Slots come back in whatever thread drops the last view, or amid a garbage collection,
+        # where no lock may be waited for: of a deque both ends are safe without.
+        self.free = deque(pinned.take() for _ in range(count))
+        self.copies: _Copies | None = None
+        if not cuda.integrated:
+            copies = min(count, MOST_COPIES)
+            there = Pool(cuda, copies, size, pinned=False)
+            give_back.insert(1, there.close)
+            self.copies = _Copies(cuda, stream, size, [there.take() for _ in range(copies)])
+
+    @property
+    def lost(self) -> bool:
+        """Whether the GPU does not answer any more."""
+        try:
+            self._cuda.enter()
+            self._cuda.wait(self._stream)
+        except DeviceError:
+            return True
+        return False
+
+    def take(self) -> tuple[Piece, _Bytes] | None:
+        """Lend a slot, until the owner of its bytes is gone."""
+        try:
+            piece = self.free.pop()
+        except IndexError:
+            return None
+        assert piece.host is not None
+        owner = _Bytes(piece.host)
+        weakref.finalize(owner, self._give, piece).atexit = False
+        return piece, owner
 
     def _give(self, piece: Piece) -> None:
-        self._free.append(piece)
+        self.free.append(piece)
 
 
 @dataclass(slots=True)
@@ -197,16 +279,9 @@ class _Copies:
     never asked for again, and is the oldest some day.
     """
 
-    def __init__(
-        self, cuda: Cuda, count: int, size: int, give_back: list[Callable[[], object]]
-    ) -> None:
-        self._cuda, self._size = cuda, size
-        pool = Pool(cuda, count, size, pinned=False)
-        give_back.append(pool.close)
-        self._stream = stream = cuda.stream()
-        give_back.insert(0, lambda: cuda.wait(stream))
-        give_back.append(lambda: cuda.drop_stream(stream))
-        self._free = [pool.take() for _ in range(count)]
+    def __init__(self, cuda: Cuda, stream: int, size: int, room: list[Piece]) -> None:
+        self._cuda, self._stream, self._size = cuda, stream, size
+        self._free = room
         self._held: OrderedDict[int, _Copy] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -1,7 +1,8 @@
 """Room on the GPU for the pictures of one stream that never leave it.
 
-A decoder has few surfaces, and would stand still while a delay's worth of them waits. So each is
-copied within the GPU, once, into one of a fixed number of slots, laid out as NVENC reads them.
+What a decoder gives lies in surfaces of its own, of which it has few, or in as much memory as is
+not given back. So each picture is copied within the GPU, once, into one of a fixed number of slots,
+laid out as NVENC reads them.
 """
 
 from __future__ import annotations
@@ -97,8 +98,7 @@ class SurfaceRoom:
         there, cuda = slot.picture, self._cuda
         with self._lock:
             cuda.enter()
-            cuda.record(self._event, stream)
-            cuda.follow(self._stream, self._event)
+            self._follow(stream)
             for to, address, rows in (
                 (there.y, source.y, self.height), (there.u, source.u, self.height // 2),
             ):  # fmt: skip
@@ -107,21 +107,25 @@ class SurfaceRoom:
             cuda.wait(self._stream)
         return slot
 
-    def download(self, picture: DevicePicture, out: Planes) -> None:
-        """Copy a picture in one of the slots to NV12 planes of the host. Raises InferenceError."""
-        host = self._piece.host
+    def download(self, picture: DevicePicture, out: Planes, after: int | None = None) -> None:
+        """Copy an NV12 picture of the slots' size and pitch to planes of the host.
+
+        after: a stream; what is queued on it by now is done first. Raises InferenceError.
+        """
+        host, piece, height = self._piece.host, self._piece, self.height
         assert host is not None
-        rows = self.height * 3 // 2
+        chroma = self.pitch * height
         with self._lock:
             self._cuda.enter()
-            self._cuda.download(
-                self._piece.host_address, picture.y, self.pitch * rows, self._stream
-            )
+            if after is not None:
+                self._follow(after)
+            for at, address, rows in ((0, picture.y, height), (chroma, picture.u, height // 2)):
+                size = self.pitch * (rows - 1) + self.width
+                self._cuda.download(piece.host_address + at, address, size, self._stream)
             self._cuda.wait(self._stream)
-            both = host.reshape(rows, self.pitch)[:, : self.width]
-            np.copyto(out.y, both[: self.height])
-            chroma = both[self.height :]
-            np.copyto(out.chroma[0], chroma.reshape(self.height // 2, self.width // 2, 2))
+            both = host.reshape(height * 3 // 2, self.pitch)[:, : self.width]
+            np.copyto(out.y, both[:height])
+            np.copyto(out.chroma[0], both[height:].reshape(height // 2, self.width // 2, 2))
 
     def small_luma(self, picture: DevicePicture, width: int, height: int) -> ByteArray:
         """Return the luma plane scaled down, (height, width). Raises InferenceError."""
@@ -134,6 +138,11 @@ class SurfaceRoom:
                 self._analysis = (width, height)
                 self._eyes.append(self._eye)
             return self._eye.luma(picture)
+
+    def _follow(self, stream: int) -> None:
+        """Let what is queued from now on wait for what is queued on another stream by now."""
+        self._cuda.record(self._event, stream)
+        self._cuda.follow(self._stream, self._event)
 
     def give(self, piece: Piece) -> None:
         """Take back what a slot was made of."""

@@ -162,12 +162,16 @@ class FaceLane(BoxLane):
     def regions(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         """Boxes to hide, and the track that each is of: without those that may stay visible."""
         boxes, tracks = self.faces(frame_id, unsure=unsure)
-        return _those(boxes, tracks, ~self._shown(frame_id, boxes, tracks))
+        if self._whitelist is None:
+            return boxes, tracks
+        return _those(boxes, tracks, ~self._shown(self._whitelist, frame_id, boxes, tracks))
 
     def spared(self, frame_id: int) -> tuple[FloatArray, list[int]]:
         """Boxes of those who stay visible, and the track that each is of."""
+        if self._whitelist is None:
+            return super().spared(frame_id)
         boxes, tracks = self.faces(frame_id)
-        return _those(boxes, tracks, self._shown(frame_id, boxes, tracks))
+        return _those(boxes, tracks, self._shown(self._whitelist, frame_id, boxes, tracks))
 
     def faces(self, frame_id: int, *, unsure: bool = False) -> tuple[FloatArray, list[int]]:
         """Boxes of all faces, whether or not they are hidden: (N, 4) float32, and their tracks."""
@@ -181,11 +185,11 @@ class FaceLane(BoxLane):
             alive = self._last[1]
             self._examined = {t: f for t, f in self._examined.items() if f >= before or t in alive}
 
-    def _shown(self, frame_id: int, boxes: FloatArray, tracks: list[int]) -> NDArray[np.bool_]:
+    @staticmethod
+    def _shown(
+        whitelist: Whitelist, frame_id: int, boxes: FloatArray, tracks: list[int]
+    ) -> NDArray[np.bool_]:
         """Say which of the boxes in a frame, (N, 4), may stay visible: (N,)."""
-        whitelist = self._whitelist
-        if whitelist is None:
-            return np.zeros(len(tracks), bool)
         shown = np.array([whitelist.visible(track, frame_id) for track in tracks], bool)
         if shown.any() and not shown.all():
             # Of two boxes in one place it is not certain whose face is whose.

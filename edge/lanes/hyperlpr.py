@@ -23,7 +23,7 @@ from edge.errors import InferenceError
 from edge.frame import Picture
 from edge.inference.engine import Engine, Tensors
 from edge.lanes.letterbox import Framing, LetterboxBuffer, Placement
-from edge.lanes.plate_boxes import clockwise, distinct_plates, grown, holding
+from edge.lanes.plate_boxes import LABEL, clockwise, distinct_plates, grown, holding
 
 ANCHORS = {
     8: ((4, 5), (8, 10), (13, 16)),
@@ -50,6 +50,7 @@ _NMS_IOU = 0.5
 _VALUES = 15
 _MULTIPLE = 32
 _GREY = 127
+_NO_BOXES, _NO_CORNERS = np.zeros((0, 4), np.float32), np.zeros((0, 8), np.float32)
 
 
 class HyperLpr:
@@ -82,6 +83,8 @@ class HyperLpr:
         fine = self._look(self._fine, image, self._weakest)
         # A weak score of the second look would end up below `weakest`.
         coarse = self._look(self._coarse, image, self._weakest / COARSE_TRUST)
+        if not len(coarse):
+            return frame_id, fine
         widths = coarse.boxes[:, 2] - coarse.boxes[:, 0]
         coarse = coarse.keep(widths >= COARSE_FROM * max(image.width, image.height))
         seen = distinct_plates(
@@ -106,6 +109,8 @@ def decode(outputs: Tensors, place: Placement, weakest: float) -> Detections:
     least = math.log(weakest / (1 - weakest)) if weakest < 1 else math.inf
     rows = [_read(outputs, stride, anchors, place, least) for stride, anchors in ANCHORS.items()]
     boxes, scores, quads = (np.concatenate(column) for column in zip(*rows, strict=True))
+    if not len(boxes):
+        return Detections(label=LABEL)
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
         boxes = place.to_picture(boxes)
         quads = place.to_picture(quads).reshape(-1, 4, 2)
@@ -135,7 +140,10 @@ def _read(
     objectness = maps[:, 4]
     if not np.isfinite(objectness).all():
         raise InferenceError(f"HyperLPR gave NaN or infinity as a score in {name}")
-    which, y, x = np.nonzero(objectness >= least)
+    hit = np.flatnonzero(objectness >= least)
+    if not len(hit):
+        return _NO_BOXES, _NO_BOXES[:, 0], _NO_CORNERS
+    which, y, x = np.unravel_index(hit, objectness.shape)
     values = maps[which, :, y, x].astype(np.float64)
     anchor = np.array(anchors, np.float64)[which]
     cell = np.stack([x, y], axis=1)

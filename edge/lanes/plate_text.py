@@ -46,13 +46,13 @@ def plate_likeness(reading: Reading, quad: FloatArray) -> float:
 
 def plate_boxes(boxes: FloatArray) -> FloatArray:
     """Boxes of the plates that lines are written on. boxes: (N, 4) around the lines."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    wide = width + 2 * _ASIDE * np.minimum(width, height)
-    tall = np.maximum(_BESIDE * height, _FLATTEST * wide)
-    half = np.stack([wide, tall], axis=1) / 2
-    grown: FloatArray = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
-    return grown
+    grown = []
+    for x1, y1, x2, y2 in boxes.tolist():  # a few in every frame: too little for arrays
+        width, height, x, y = x2 - x1, y2 - y1, (x1 + x2) / 2, (y1 + y2) / 2
+        wide = width + 2 * _ASIDE * min(width, height)
+        tall = max(_BESIDE * height, _FLATTEST * wide)
+        grown.append((x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2))
+    return np.array(grown, np.float32).reshape(-1, 4)
 
 
 class TextPlates:

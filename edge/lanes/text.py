@@ -219,9 +219,11 @@ class TextLane(BoxLane):
         """Boxes of lines that are private or not yet read, and the track that each is of."""
         boxes, tracks = super().regions(frame_id, unsure=unsure)
         hidden = [i for i, track in enumerate(tracks) if self._hides(track)]
-        boxes, tracks = boxes[hidden], [tracks[i] for i in hidden]
+        if len(hidden) < len(tracks):
+            boxes, tracks = boxes[hidden], [tracks[i] for i in hidden]
         plates = [i for i, t in enumerate(tracks) if t in self._lines and self._lines[t].plate]
-        boxes[plates] = plate_boxes(boxes[plates])
+        if plates:
+            boxes[plates] = plate_boxes(boxes[plates])
         return boxes, tracks
 
     def _hides(self, track: int) -> bool:
@@ -245,7 +247,7 @@ class TextLane(BoxLane):
 
     def _drop_gone(self, frame_id: int) -> None:
         """Forget what was read on tracks that have ended; the verdict stays for their frames."""
-        alive = {track for track, _ in self._tracker.foresee(frame_id)}
+        alive = self._tracker.alive(frame_id)
         for track, line in self._lines.items():
             if track not in alive:
                 line.end(frame_id)

@@ -143,9 +143,10 @@ class LaneWorker:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Drop what is queued and let the thread go. Nothing more is published."""
+        """Drop what is queued, and what comes, and let the thread go. Nothing more is published."""
         with self._changed:
             self._generation += 1
+            self._dead = True
             self._busy = None
             self._queue.clear()
             self._changed.notify_all()

@@ -15,11 +15,13 @@ from edge.media.gst import GstMissing, is_jetson, require_elements
 from edge.media.gst_decoder import JETSON_DECODER, GstDecoder
 from edge.media.hardware_decoder import DecoderFailed, HardwareDecoder
 from edge.media.nvdec import NvdecDecoder, OnGpu
+from edge.media.nvdec_proof import Proof
 
 _log = logging.getLogger(__name__)
 
 SOFTWARE: Final = "FFmpeg"
 JETSON: Final = GstDecoder.name
+_NVDEC: Final = Proof()
 _MOST_FAILURES: Final = 3
 """One may be the stream's fault; then hardware would fail at each connection, too."""
 
@@ -45,7 +47,12 @@ def opener_for(on_gpu: OnGpu | None) -> Callable[[av.VideoStream], HardwareDecod
     """Return what opens the machine's own decoder. on_gpu: where frames may stay on the GPU."""
     if on_gpu is None:
         return open_hardware
-    return lambda stream: NvdecDecoder(stream, on_gpu)
+
+    def open_on_gpu(stream: av.VideoStream) -> HardwareDecoder:
+        _NVDEC.demand(on_gpu)
+        return NvdecDecoder(stream, on_gpu)
+
+    return open_on_gpu
 
 
 class PictureDecoder:

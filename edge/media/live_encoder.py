@@ -42,7 +42,7 @@ from edge.media.picture_encoder import (
     open_picture_encoder,
 )
 from edge.media.streams import AnyPicture
-from edge.media.surface import SurfacePicture, to_host
+from edge.media.surface import SurfacePicture
 
 __all__ = ["SOUND_BITS", "VIDEO_CLOCK", "LiveEncoder", "PictureInfo", "default_bitrate"]
 
@@ -64,6 +64,8 @@ class _Given(NamedTuple):
     frame: av.VideoFrame
     ticks: int
     key: bool
+    surface: SurfacePicture | None = None
+    """What the frame is of, where it lies on the GPU."""
 
 
 class LiveEncoder:
@@ -180,9 +182,9 @@ class LiveEncoder:
         time_s: since the start of the stream; where it does not rise, it is made to by the
         smallest step. Raises ValueError for another size, SinkError where the encoder fails.
         """
-        surface = picture.surface if isinstance(picture, SurfacePicture) else None
-        stays = surface is not None and self._picture.setup.on_gpu
-        frame, info = surface if surface is not None and stays else picture.frame, self.info
+        there = picture if isinstance(picture, SurfacePicture) else None
+        surface = there.surface if there is not None and self._picture.setup.on_gpu else None
+        frame, info = picture.frame if surface is None else surface, self.info
         if (frame.width, frame.height) != (info.width, info.height):
             raise ValueError(
                 f"a picture of {frame.width}x{frame.height} does not belong into a stream of "
@@ -195,7 +197,7 @@ class LiveEncoder:
         self._last = ticks
         # By the clock, not by counting: a camera that slows down would stretch the interval.
         due = self._last_key is None or ticks + self._half_frame >= self._last_key + self._interval
-        yield from self._encode(_Given(frame, ticks, due))
+        yield from self._encode(_Given(frame, ticks, due, there if surface is not None else None))
 
     def encode_sound(self, block: Samples, first: int) -> Iterator[EncodedPacket]:
         """Encode (2, 1024) samples; `first`: number of the first one since the start."""
@@ -278,7 +280,8 @@ class LiveEncoder:
         waiting, self._inside = self._inside, deque()
         self._last_key = None
         for given in waiting:
-            frame = self._converted(given.frame, self.info.colour.full_range)
+            frame = given.frame if given.surface is None else given.surface.frame
+            frame = self._converted(frame, self.info.colour.full_range)
             yield from self._encode(_Given(frame, given.ticks, given.key or given is waiting[0]))
 
     def _finish(self, packets: Iterable[Packet[Any]]) -> Iterator[EncodedPacket]:
@@ -297,11 +300,7 @@ class LiveEncoder:
     def _converted(self, frame: av.VideoFrame, full_range: bool) -> av.VideoFrame:
         """Convert to what the encoder takes; the frame itself where it is that already."""
         wanted = self._picture.setup.pixel_format
-        if frame.sw_format is not None:
-            if self._picture.setup.on_gpu and frame.sw_format.name == wanted:
-                return frame
-            frame = to_host(frame)
-        if frame.format.name == wanted:
+        if frame.format.name == wanted or frame.sw_format is not None:
             return frame
         return self._convert.reformat(
             frame,

@@ -116,7 +116,9 @@ class Normaliser:
         self._format = stored if stored in LAYOUTS else "yuv420p"
         self._convert = VideoReformatter()
         self._resized = False
-        orientation = orientation_of(first)
+        # What is turned does not stay on the GPU (nvdec.py).
+        on_gpu = first.sw_format is not None
+        orientation = Orientation() if on_gpu else orientation_of(first)
         if orientation is None:
             self.notes.append("rotation is not a multiple of 90 degrees and was ignored")
             orientation = Orientation()
@@ -136,7 +138,11 @@ class Normaliser:
         return self._format
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return an upright frame of the stream's size and pixel format with its pts kept."""
+        """Return an upright frame of the stream's size and pixel format with its pts kept.
+
+        A frame in the GPU's memory has to leave_on_gpu: FFmpeg would bring it to the host without
+        telling where that fails.
+        """
         resized = (frame.width, frame.height) != self._coded
         if resized and not self._resized:
             self._resized = True
@@ -145,10 +151,9 @@ class Normaliser:
         pts, time_base = frame.pts, frame.time_base
         if self.leaves_on_gpu(frame):
             return frame
-        stored = _stored(frame)
-        converted = frame if frame.sw_format is None else frame.reformat(format=stored)
-        if resized or stored != self._format:
-            converted = self._converted(converted)
+        converted = frame
+        if resized or frame.format.name != self._format:
+            converted = self._converted(frame)
         if converted is frame and self._fits:
             return frame
         rebuilt = self._rebuilt(converted)

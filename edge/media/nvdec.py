@@ -19,7 +19,7 @@ from edge.inference.cuda import Cuda
 from edge.inference.surfaces import SurfaceRoom
 from edge.media.hardware_decoder import DecoderFailed, codec_of
 from edge.media.opening import frame_rate
-from edge.media.surface import FORMAT, STORED, locate, surface_frame, to_host
+from edge.media.surface import FORMAT, STORED, bring, locate, surface_frame
 
 _log = logging.getLogger(__name__)
 _DECODERS_STREAM: Final = 0
@@ -95,7 +95,8 @@ class NvdecDecoder:
             raise
         except av.error.InvalidDataError as error:
             self._errors += 1
-            if self._errors >= _MOST_ERRORS:
+            # Also what a stream is refused with that the hardware does not know.
+            if self._errors >= _MOST_ERRORS or self.room is None:
                 raise DecoderFailed(f"it refused {self._errors} packets in a row") from error
             raise
         except (av.FFmpegError, OSError) as error:
@@ -114,18 +115,25 @@ class NvdecDecoder:
         """Move a decoder's surface into a slot. Raises DecoderFailed."""
         if raw.format.name != FORMAT:
             raise DecoderFailed(f"it gave out frames of {raw.format.name}")
+        stored = raw.sw_format
+        if stored is None or stored.name != STORED:
+            raise DecoderFailed(f"it gave out frames of {stored.name if stored else 'no kind'}")
+        if raw.rotation:
+            raise DecoderFailed("its frames would have to be turned")
         try:
-            slot = None
-            if raw.sw_format is not None and raw.sw_format.name == STORED:
-                source = locate(raw)
-                if self.room is None:
-                    self.room = SurfaceRoom(
-                        self._on_gpu.cuda, self._on_gpu.image, source.width, source.height,
-                        pitch=source.y_pitch, count=self._count,
-                    )  # fmt: skip
-                fits = (source.width, source.height) == (self.room.width, self.room.height)
-                slot = self.room.adopt(source, _DECODERS_STREAM) if fits else None
-            kept = to_host(raw) if slot is None else surface_frame(slot, raw, self._frames)
+            source = locate(raw)
+            if self.room is None:
+                self.room = SurfaceRoom(
+                    self._on_gpu.cuda, self._on_gpu.image, source.width, source.height,
+                    pitch=source.y_pitch, count=self._count,
+                )  # fmt: skip
+            if (source.width, source.height) != (self.room.width, self.room.height):
+                return raw  # with which the connection ends
+            slot = self.room.adopt(source, _DECODERS_STREAM)
+            if slot is None:
+                kept = bring(raw, self.room, _DECODERS_STREAM)
+            else:
+                kept = surface_frame(slot, raw, self._frames)
         except (InferenceError, ModelError) as error:
             kind = "the GPU failed" if isinstance(error, DeviceError) else "its frames do not fit"
             raise DecoderFailed(f"{kind}: {str(error).rstrip('.')}") from error

@@ -169,12 +169,16 @@ class HostPicture:
     def apart(self) -> HostPicture:
         """Return a copy in memory of its own, with the same colours and time."""
         with self._lock:
-            frame = self._frame
-            copied = av.VideoFrame(frame.width, frame.height, frame.format.name)
-            for target, source in zip(plane_views(copied), plane_views(frame), strict=True):
-                np.copyto(target, source)
-            copy_tags(frame, copied)
-        return HostPicture(copied)
+            return HostPicture(copied(self._frame))
+
+
+def copied(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return a copy of a frame in memory of its own, with the same colours and time."""
+    made = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for target, source in zip(plane_views(made), plane_views(frame), strict=True):
+        np.copyto(target, source)
+    copy_tags(frame, made)
+    return made
 
 
 def copy_tags(source: av.VideoFrame, target: av.VideoFrame) -> None:

@@ -1,7 +1,8 @@
-"""Pictures in page-locked memory: FFmpeg, the redactor and the GPU use the same bytes."""
+"""Pictures in page-locked memory: GPU, redactor and FFmpeg's encoders use the same bytes."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,109 +14,125 @@ import numpy as np
 from edge.frame import Planes
 from edge.inference.frame_pool import FramePool, Slot
 from edge.inference.picture import DevicePicture, PictureLeftError
-from edge.media.picture import LAYOUTS, HostPicture, copy_tags, plane_views
+from edge.media.picture import LAYOUTS, HostPicture, copied, copy_tags, plane_views
 from edge.media.streams import MakePicture
+
+_log = logging.getLogger(__name__)
 
 
 class PinnedPicture(HostPicture):
-    """A picture whose frame's planes are a slot of a pool; implements SharedPicture as well.
+    """A picture that moves into a slot of a pool when somebody looks at it on a GPU; implements
+    SharedPicture as well.
 
-    The slot goes back when nobody has the frame's memory any more: not this picture, nor a view of
-    it, nor an encoder. Where edit() has to copy, since somebody else looks at the samples, the copy
-    is in ordinary memory, and this is a picture like any other from then on.
+    There the redactor and the encoder find it, too. Most pictures of a stream are not looked at:
+    they are not copied at all. The slot goes back when nobody has its memory any more: not this
+    picture, nor a view of it, nor an encoder. Where edit() has to copy, since somebody else looks
+    at the samples, the copy is in ordinary memory.
     """
 
-    __slots__ = ("_placed", "_pool", "_slot")
+    __slots__ = ("__weakref__", "_placed", "_pool", "_slot")
 
-    def __init__(self, frame: av.VideoFrame, pool: FramePool, slot: Slot) -> None:
-        """frame: whose planes are those of the slot, which is lent from the pool."""
+    def __init__(self, frame: av.VideoFrame, pool: FramePool) -> None:
+        """frame: of the pool's size and layout. Raises ValueError."""
         super().__init__(frame)
-        self._pool, self._slot = pool, slot
+        if not fits(frame, pool):
+            raise ValueError("the picture is another than the pool's slots are for")
+        self._pool = pool
+        self._slot: Slot | None = None
         self._placed = False
 
     @contextmanager
     def lend(self) -> Iterator[DevicePicture | None]:
         """Lend the samples to kernels of any stream; see SharedPicture.
 
-        edit() does not change them meanwhile, but copies. None where every place on the GPU is
-        taken, too. Raises DeviceError, and PictureLeftError once edit() was called.
+        edit() does not change them meanwhile, but copies. None where all slots, or all places on
+        the GPU, are in use. Raises DeviceError, and PictureLeftError once edit() was called.
         """
         with self._lock:
             if self._edited is not None:
                 raise PictureLeftError
+            slot = self._move()
             # A second reference to FFmpeg's buffer: make_writable() leaves it as it is.
-            held = np.from_dlpack(self._frame.planes[0])
-            lent = self._lies_in_slot()
-        if not lent:
+            held = np.from_dlpack(self._frame.planes[0]) if slot is not None else None
+        if slot is None:
             yield None
             return
-        with self._pool.lend(self._slot, full_range=self.full_range) as there:
+        with self._pool.lend(slot, full_range=self.full_range) as there:
             yield there
         del held
 
     def edit(self) -> Planes:
         """Return planes that may be written to without changing any other picture; their `memory`
-        tells where a GPU finds them, as long as they are in the slot."""
+        tells where a GPU finds them, while they are in a slot."""
         planes = super().edit()
         with self._lock:
             if not self._placed:
                 self._placed = True
-                if self._lies_in_slot():
-                    self._edited = replace(planes, memory=self._slot.memory)
+                if (slot := self._slot) is not None and self._lies_in(slot):
+                    self._edited = replace(planes, memory=slot.memory)
             return self._edited or planes
 
     def apart(self) -> HostPicture:
-        """Return a copy in memory of its own: another slot where there is one."""
+        """Return a copy in memory of its own: in a slot where there is one."""
         with self._lock:
-            copied = pinned(self._frame, self._pool)
-        return copied or super().apart()
+            made = PinnedPicture(self._frame, self._pool)
+            if made._move() is not None:
+                return made
+        return super().apart()
 
-    def _lies_in_slot(self) -> bool:
-        return self._frame.planes[0].buffer_ptr == self._slot.memory.host
+    def _move(self) -> Slot | None:
+        """Copy the samples into a slot, if they are in none; with the lock held."""
+        if self._slot is None or not self._lies_in(self._slot):
+            lent = self._pool.take(self)
+            if lent is None:
+                return None
+            self._slot, planes = lent
+            for target, source in zip(planes, plane_views(self._frame), strict=True):
+                np.copyto(target, source)
+            moved = av.VideoFrame.from_dlpack(planes, format=self._frame.format.name)
+            copy_tags(self._frame, moved)
+            self._frame = moved  # what others have of the frame before stays as it is
+        return self._slot
+
+    def move_out(self) -> None:
+        """Let go of the slot, unless it is being edited: then it leaves soon anyway."""
+        with self._lock:
+            if self._edited is None and self._slot is not None:
+                self._frame = copied(self._frame)
+                self._slot = None
+
+    def _lies_in(self, slot: Slot) -> bool:
+        return self._frame.planes[0].buffer_ptr == slot.memory.host
 
 
-def pinned(frame: av.VideoFrame, pool: FramePool) -> PinnedPicture | None:
-    """Copy a frame into a slot, with its colours and times but without its side data; None where
-    it is of another size or layout than the pool's, or all slots are lent."""
-    shape, name = pool.shape, frame.format.name
-    if (frame.width, frame.height, LAYOUTS.get(name)) != (shape.width, shape.height, shape.layout):
-        return None
-    lent = pool.take()
-    if lent is None:
-        return None
-    slot, planes = lent
-    for target, source in zip(planes, plane_views(frame), strict=True):
-        np.copyto(target, source)
-    made = av.VideoFrame.from_dlpack(planes, format=name)
-    copy_tags(frame, made)
-    return PinnedPicture(made, pool, slot)
+def fits(frame: av.VideoFrame, pool: FramePool) -> bool:
+    """Return whether a frame is of the size and layout that slots of a pool are for."""
+    shape = pool.shape
+    found = frame.width, frame.height, LAYOUTS.get(frame.format.name)
+    return found == (shape.width, shape.height, shape.layout)
 
 
 class PinnedPictures:
-    """Makes the pictures of one stream, from one connection to the next: StreamReader.make_picture.
-
-    pinned, others: pictures made in a slot and as without. Thread-safe but for these counts.
-    """
+    """Makes the pictures of one stream, from one connection to the next, so that they can move into
+    slots: StreamReader.make_pictures takes `before`."""
 
     def __init__(self, pool: FramePool) -> None:
         self._pool: FramePool | None = pool
-        self.pinned = self.others = 0
 
     def before(self, make: MakePicture) -> MakePicture:
-        """Return what makes a picture in a slot where it can, else has `make` do it."""
+        """Return what makes such pictures of frames that fit, and has `make` do it for others."""
         return partial(self._make, make)
 
     def close(self) -> None:
-        """Lend no slot any more. Memory goes back with the last picture that is in one."""
+        """Lend no slot any more. Memory goes back with the last picture."""
         pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        if pool is None:
+            return
+        pool.close()
+        if pool.refused:
+            _log.info("%d of %d pictures found all %d slots in use and were copied for the GPU",
+                      pool.refused, pool.refused + pool.lent, pool.count)  # fmt: skip
 
     def _make(self, make: MakePicture, frame: av.VideoFrame) -> HostPicture:
         pool = self._pool
-        picture = pinned(frame, pool) if pool is not None else None
-        if picture is None:
-            self.others += 1
-            return make(frame)
-        self.pinned += 1
-        return picture
+        return PinnedPicture(frame, pool) if pool is not None and fits(frame, pool) else make(frame)

@@ -179,7 +179,7 @@ class StreamReader(abc.ABC):
         first = self._first_frame()
         try:
             self._normalise = Normaliser(first)
-            self._normalise(first)
+            self._upright(first)
         except ValueError as error:
             raise SourceError(f"{self._name}: {error}. Choose a larger picture.") from error
         except av.FFmpegError as error:
@@ -243,7 +243,7 @@ class StreamReader(abc.ABC):
             return self._finish_sound(raw)
         assert self._clock is not None
         self.concealed += raw.is_corrupt
-        frame = self._normalise(raw)
+        frame = self._upright(raw)
         ticks = self._clock.place(raw.pts, raw.duration or 0)
         picture, replay = self._picture_of(frame), self._replay
         if replay is not None and isinstance(picture, HostPicture):
@@ -254,10 +254,19 @@ class StreamReader(abc.ABC):
         self.frames += 1
         return item
 
+    def _upright(self, raw: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame as this stream's are, on the GPU where it is there and needs nothing."""
+        if raw.sw_format is not None and not self._normalise.leaves_on_gpu(raw):
+            raw = self._surface(raw).frame
+        return self._normalise(raw)
+
     def _picture_of(self, frame: av.VideoFrame) -> AnyPicture:
+        return self.make_picture(frame) if frame.sw_format is None else self._surface(frame)
+
+    def _surface(self, frame: av.VideoFrame) -> SurfacePicture:
         room = self._hardware.room if self._hardware is not None else None
-        if frame.sw_format is None or room is None:
-            return self.make_picture(frame)
+        if room is None:
+            raise ValueError("a frame on the GPU without a decoder that put it there")
         try:
             return SurfacePicture(frame, room)
         except InferenceError as error:

@@ -6,7 +6,6 @@ brought there, whole and once.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from edge.inference.picture import DevicePicture, ResidentPicture
 from edge.inference.surfaces import Slot, SurfaceRoom
 from edge.media.picture import HostPicture, copy_tags, plane_views
 
-_log = logging.getLogger(__name__)
 FORMAT: Final = "cuda"
 """FFmpeg's name for the pixel format of frames in CUDA's memory."""
 _GREY: Final = 128
@@ -145,11 +143,7 @@ class SurfacePicture(ResidentPicture):
     def _seen(self) -> HostPicture:
         with self._lock:
             if self._host is None:
-                frame = av.VideoFrame(self.width, self.height, STORED)
-                copy_tags(self._surface, frame)
-                y, chroma = plane_views(frame)
-                self._room.download(self._there, Planes(self.layout, y, (chroma,)))
-                self._host = HostPicture(frame)
+                self._host = HostPicture(bring(self._surface, self._room))
             return self._host
 
 
@@ -192,14 +186,15 @@ def surface_frame(slot: Slot, like: av.VideoFrame, context: CudaContext) -> av.V
     return frame
 
 
-def to_host(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return a frame of format cuda on the host; a blank one where the GPU does not give it."""
-    stored = frame.sw_format
-    try:
-        brought = frame.reformat(format=STORED if stored is None else stored.name)
-    except (av.FFmpegError, OSError) as error:
-        _log.warning("a frame was lost with the GPU, a blank one leaves: %s", error)
-        return blank(frame)
+def bring(frame: av.VideoFrame, room: SurfaceRoom, after: int | None = None) -> av.VideoFrame:
+    """Return a frame of format cuda, of a room's size and pitch, on the host.
+
+    FFmpeg can do that too, but does not tell where the GPU fails, and then gives what was in the
+    host's memory before. after: see SurfaceRoom.download. Raises InferenceError.
+    """
+    brought = av.VideoFrame(frame.width, frame.height, STORED)
+    y, chroma = plane_views(brought)
+    room.download(locate(frame), Planes("nv12", y, (chroma,)), after)
     copy_tags(frame, brought)
     return brought
 

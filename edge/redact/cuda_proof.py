@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.errors import InferenceError, ModelError
 from edge.frame import PlaneLayout, Planes
 from edge.inference.cuda import Cuda
-from edge.inference.frame_pool import FrameLayout, FramePool
+from edge.inference.frame_pool import FrameLayout, FramePool, leave_lost_gpu
 from edge.inference.kernels import load_kernels
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
@@ -65,6 +65,7 @@ def reopen_redactor(style: RedactionStyle, width: int, height: int) -> CudaRedac
     """As open_redactor, for one that has failed: with the kernels loaded anew, and in a new context
     where nobody else in this process holds the old one. Raises as open_redactor."""
     _first_gpu.cache_clear()
+    leave_lost_gpu()
     return open_redactor(style, width, height)
 
 

@@ -94,25 +94,31 @@ class _Track:
         self._tape: Samples = np.zeros(self._reach, np.float32)
         self._base = -self._reach
         """Number of the tape's first sample, counted from the stretch's first."""
+        self._come: list[Samples] = []
+        """What comes after the tape, until there is enough for a block."""
         self._taken = 0
         self._made = 0
         self._given = 0
         self._ready: Samples = np.zeros(0, np.float32)
 
     def push(self, mono: Samples) -> list[SoundBlock]:
-        self._tape = np.concatenate((self._tape, mono))
+        self._come.append(mono.copy())  # a view of sound that others may change meanwhile
         self._taken += len(mono)
         # Sample m needs those up to floor(m * down / up) + reach.
-        self._make(((self._taken - self._reach) * self._up - 1) // self._down + 1)
+        possible = ((self._taken - self._reach) * self._up - 1) // self._down + 1
+        if possible - self._given < BLOCK:
+            return []
+        self._make(possible)
         return self._give(len(self._ready) // BLOCK * BLOCK)
 
     def flush(self) -> list[SoundBlock]:
         last = -(-self._taken * self._up // self._down)
-        self._tape = np.concatenate((self._tape, np.zeros(self._reach + 1, np.float32)))
+        self._come.append(np.zeros(self._reach + 1, np.float32))
         self._make(last)
         return self._give(len(self._ready))
 
     def _make(self, until: int) -> None:
+        self._tape, self._come = np.concatenate((self._tape, *self._come)), []
         made = [self._ready]
         while self._made < until:
             numbers = np.arange(self._made, min(until, self._made + _PIECE))

@@ -18,21 +18,25 @@ from edge.errors import InferenceError, ModelError
 from edge.frame import GonePicture, Picture
 from edge.inference.bound import CudaMemory
 from edge.inference.budget import MAX_FAILURES
+from edge.inference.cuda import Cuda
 from edge.inference.engine import Engine
 from edge.inference.eyes import SightedEngine
 from edge.inference.eyes_proof import prove
 from edge.inference.failover import FailoverEngine
+from edge.inference.frame_pool import FrameLayout, FramePool
 from edge.inference.onnx import OnnxEngine
 from edge.inference.onnx_cuda import OnnxCudaEngine
+from edge.inference.picture import PictureLeftError
 from edge.lanes.hyperlpr import HyperLpr
 from edge.lanes.lane import Detector
 from edge.lanes.plate_own import OwnPlates
 from edge.lanes.ppocr_det import PpocrDetector
 from edge.lanes.yunet import YuNet
 from edge.media.picture import HostPicture
+from edge.media.pinned import PinnedPicture
 from edge.model_store import ModelStore
 from export.dynamic import make_dynamic
-from tests.redact.emulator import Device, build, emulated, shipped
+from tests.redact.emulator import Device, build, emulated, separate, shipped
 from tests.redact.test_cuda_proof import vouch
 from tests.support import SHARED
 
@@ -133,6 +137,59 @@ def test_nothing_is_allocated_once_a_size_has_come(faults: Device, frames, tmp_p
     large = frames[0].reformat(width=800, height=450)
     detector.infer(0, UnscaledPicture(large))
     detector.infer(0, UnscaledPicture(frames[0]))
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("integrated", [False, True])
+def test_a_page_locked_picture_is_brought_once_for_all_looks(
+    frames, tmp_path, monkeypatch, layout, integrated
+):
+    """HyperLPR looks twice, and another lane once more."""
+    device = emulated(separate(tmp_path), integrated=integrated)
+    vouch(tmp_path, device)
+    frame = frames[1] if layout == "yuv420p" else frames[1].reformat(format="nv12")
+    shape = FrameLayout(layout, frame.width, frame.height)
+    pool = FramePool(device.cuda, shape, 1)
+    plates = HyperLpr(sighted(device, weights("plate-hyperlpr"), tmp_path), input_size=SIZE,
+                      weakest=0.3)  # fmt: skip
+    faces = YuNet(sighted(device, yunet(), tmp_path), input_size=SIZE, weakest=0.3)
+    wanted = [detector.infer(0, HostPicture(frame))[1] for detector in (plates, faces)]
+    uploads: list[int] = []
+    upload = Cuda.upload
+
+    def counted(cuda: Cuda, to: int, host: int, size: int, stream: int) -> None:
+        uploads.append(size)
+        upload(cuda, to, host, size, stream)
+
+    monkeypatch.setattr(Cuda, "upload", counted)
+    monkeypatch.setattr(HostPicture, "copy_planes", None)  # what a stage copies by
+    picture = PinnedPicture(frame, pool)
+    found = [detector.infer(0, picture)[1] for detector in (plates, faces)]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+        np.testing.assert_array_equal(one.scores, other.scores)
+    assert uploads.count(shape.size) == (0 if integrated else 1)
+    assert pool.lent == 1
+
+
+def test_a_picture_that_was_hidden_is_not_looked_at_and_not_the_gpus_fault(
+    faults: Device, frames, tmp_path
+):
+    data = yunet()
+    engine = FailoverEngine(
+        lambda: sighted(faults, data, tmp_path / "engines"), lambda: OnnxEngine(data, "cpu")
+    )
+    frame = frames[0]
+    pool = FramePool(faults.cuda, FrameLayout("yuv420p", frame.width, frame.height), 1)
+    picture = PinnedPicture(frame, pool)
+    detector = YuNet(engine, input_size=320, weakest=0.3)
+    _, found = detector.infer(0, picture)
+    assert len(found) == 1
+    picture.edit()
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(PictureLeftError):
+            detector.infer(0, picture)
+    assert (engine.failures, engine.on_cpu) == (0, False)
 
 
 def test_without_kernels_the_cpu_scales(faults: Device, frames, tmp_path, caplog):

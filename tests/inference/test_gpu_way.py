@@ -6,6 +6,8 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +29,12 @@ from edge.inference.gpu import GpuIdentity
 from edge.inference.picture import DevicePicture
 from edge.inference.stage import PictureStage
 from edge.lane_models import load_lane_models
+from edge.live_runner import LiveOptions, LiveRun
+from edge.media.address import Address
 from edge.media.picture import HostPicture
 from edge.redact import cuda_proof
-from edge.redact.cuda_planes import Staged
 from edge.runner import Run
+from edge.stats import Stats
 from tests.harness import decode, likeness
 from tests.redact.emulator import Device, emulated, shipped
 from tests.redact.test_cuda_proof import vouch
@@ -65,6 +69,12 @@ def start(clip: Path, out: Path, model: Path, runtime: str, on_frame: Any = None
     return Run(settings, clip, out, load_lane_models(settings), on_frame=on_frame)
 
 
+def pool_of(run: Run | LiveRun) -> FramePool:
+    assert run._pinned is not None
+    assert run._pinned._pool is not None
+    return run._pinned._pool
+
+
 @pytest.fixture(scope="module")
 def by_cpu(clip: Path, face_model: Path, tmp_path_factory: pytest.TempPathFactory):
     """The film as the CPU makes it, and what that says of it."""
@@ -96,11 +106,10 @@ class Watched:
             return load(stage, picture)
 
         def by_the_host(*_: object) -> None:
-            raise AssertionError("the host scaled or copied a picture")
+            raise AssertionError("the host scaled a picture")
 
         patch.setattr(Cuda, "upload", counted)
         patch.setattr(PictureStage, "load", staged)
-        patch.setattr(Staged, "__enter__", by_the_host)
         patch.setattr(HostPicture, "shrink", by_the_host)
 
 
@@ -108,7 +117,7 @@ class Watched:
 def test_a_film_leaves_as_it_does_by_the_cpu(
     device: Device, clip: Path, face_model: Path, by_cpu, tmp_path: Path, monkeypatch, caplog
 ):
-    """Its pictures are page-locked: nobody copies them again, and nothing is allocated."""
+    """What is looked at is page-locked: nobody copies it again, and nothing is allocated."""
     film, wanted = by_cpu
     api = device.emulator
     assert api is not None
@@ -116,6 +125,7 @@ def test_a_film_leaves_as_it_does_by_the_cpu(
     with caplog.at_level(logging.INFO):
         run = start(clip, tmp_path / "gpu.mp4", face_model, "cuda",
                     lambda _: watched.allocations.append(api.count_allocations()))  # fmt: skip
+    pool = pool_of(run)
     before = api.count_launches()
     with monkeypatch.context() as patch:
         watched.put_in(patch)
@@ -128,7 +138,8 @@ def test_a_film_leaves_as_it_does_by_the_cpu(
     pairs = zip(decode(tmp_path / "gpu.mp4"), decode(film), strict=True)
     for mine, other in pairs:
         assert likeness(mine.astype(np.float64), other.astype(np.float64)) > 0.98
-    assert "of 640x360 are page-locked: 2" in caplog.text  # some 25 MB: 2 s, and some more
+    assert "room for 38 page-locked pictures of 640x360 (13 MB)" in caplog.text  # 15 a second
+    assert (pool.lent, pool.refused) == (looks, 0)
     assert watched.brought == []
     picture = FrameLayout("yuv420p", 640, 360).size
     assert watched.uploads.count(picture) == (0 if device.cuda.integrated else looks)
@@ -148,16 +159,30 @@ def test_page_locked_memory_goes_back_with_the_film(
     runs: list[Run] = []
     runs.append(start(clip, tmp_path / "gpu.mp4", face_model, "cuda",
                       lambda stats: runs[0].stop() if stats.frames_out == 5 else None))  # fmt: skip
-    pinned = runs[0]._pinned
-    assert pinned is not None
+    pool = weakref.ref(pool_of(runs[0]))
     runs[0].execute()
-    print(api.count_live(), before, "before dropping")
     runs.clear()
-    print(api.count_live(), "before collecting")
     gc.collect()
-    print(api.count_live(), "after")
     assert api.count_live() == before
-    assert pinned.pinned > 5
+    assert pool() is None
+
+
+def test_with_one_slot_the_film_is_the_same(
+    device: Device, clip: Path, face_model: Path, by_cpu, tmp_path: Path, monkeypatch, caplog
+):
+    monkeypatch.setattr(frame_build, "_memory_bytes", lambda: 1)
+    film, wanted = by_cpu
+    run = start(clip, tmp_path / "gpu.mp4", face_model, "cuda")
+    pool = pool_of(run)
+    with caplog.at_level(logging.INFO):
+        stats = run.execute().stats
+    assert (pool.count, pool.lent + pool.refused) == (1, stats.looks)
+    assert min(pool.lent, pool.refused) > 0
+    assert "found all 1 slots in use" in caplog.text
+    assert (stats.frames_masked, stats.failures) == (0, {})
+    assert (stats.frames_out, stats.looks) == (wanted.frames_out, wanted.looks)
+    for mine, other in zip(decode(tmp_path / "gpu.mp4"), decode(film), strict=True):
+        assert likeness(mine.astype(np.float64), other.astype(np.float64)) > 0.98
 
 
 def test_without_page_locked_memory_pictures_are_copied(
@@ -197,3 +222,53 @@ def test_cuda_without_a_way_to_use_it_ends_before_anything_is_written(clip: Path
     )
     with pytest.raises(ModelError, match=r"runtime\.device=cuda asks.*Set runtime\.device"):
         load_lane_models(settings)
+
+
+def test_a_live_stream_goes_on_in_its_slots_from_one_connection_to_the_next(
+    device: Device, clip: Path, face_model: Path, tmp_path: Path
+):
+    """A file, played in a loop: each pass is opened anew."""
+    api = device.emulator
+    assert api is not None
+    with av.open(str(clip)) as film, av.open(str(tmp_path / "short.mp4"), "w") as short:
+        stream = short.add_stream_from_template(film.streams.video[0])
+        for number, packet in enumerate(film.demux(film.streams.video[0])):
+            if number < 20:
+                packet.stream = stream
+                short.mux(packet)
+    chosen = [*OFF, f"video.models.face.model={face_model}", "runtime.device=cuda",
+              "delay.seconds=1", "stabilization.lookahead_s=0.3"]  # fmt: skip
+    settings = load_config("balanced", None, chosen)
+    allocations: list[int] = []
+    lent: list[int] = []
+    runs: list[LiveRun] = []
+    pools: list[weakref.ref[FramePool]] = []
+
+    def count(stats: Stats) -> None:
+        allocations.append(api.count_allocations())
+        lent.append(pool_of(runs[0]).lent)
+        if not pools:
+            pools.append(weakref.ref(pool_of(runs[0])))
+        if stats.frames_out >= 35:
+            runs[0].stop()
+
+    runs.append(
+        LiveRun(
+            settings,
+            Address.parse(str(tmp_path / "short.mp4")),
+            [Address.parse(str(tmp_path / "out.mkv"))],
+            load_lane_models(settings),
+            options=LiveOptions(loop=True),
+            on_frame=count,
+        )
+    )
+    assert runs[0].connect(lambda _: None) is not None
+    stats = runs[0].execute()
+    assert lent[-1] > lent[20] > 0
+    assert len(set(allocations[10:])) == 1
+    assert stats.frames_out >= 35
+    # The memory goes by itself: the run is still there, and the collector has not come.
+    until = time.monotonic() + 20
+    while pools[0]() is not None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert pools[0]() is None

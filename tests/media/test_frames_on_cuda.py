@@ -27,3 +27,7 @@ def test_without_a_driver_a_file_does_not_open(tmp_path: Path):
     clip = make_clip(tmp_path / "clip.mp4")
     with pytest.raises(av.error.PermissionError):
         av.open(str(clip), hwaccel=HWAccel("cuda", is_hw_owned=True))
+
+
+def test_frames_stay_on_the_gpu_until_they_have_left(driver: Path):
+    passes(driver, "", "tests/media/surfaces_on_cuda.py", least=20)

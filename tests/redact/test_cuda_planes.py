@@ -4,7 +4,6 @@ that is masked whole when the GPU fails in the middle of it."""
 from __future__ import annotations
 
 import ctypes
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from edge.inference.cuda import Cuda
 from edge.inference.frame_pool import FrameLayout, FramePool
 from edge.inference.pool import Pool
 from edge.media.picture import HostPicture
-from edge.media.pinned import pinned
+from edge.media.pinned import PinnedPicture
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
 from edge.redact.cuda_planes import Staged
@@ -32,7 +31,7 @@ from edge.redact.failover import FailoverRedactor
 from edge.redact.packing import MOST_REGIONS
 from edge.release import Releaser
 from tests.harness import HIDDEN, VISIBLE, fine_detail, likeness
-from tests.redact.emulator import Device, emulated, largest_difference, shipped
+from tests.redact.emulator import Device, emulated, largest_difference, separate
 from tests.redact.test_cpu import as_nv12, copy, noise
 from tests.redact.test_cuda import SMALL, near
 from tests.redact.test_effects import styles
@@ -122,15 +121,14 @@ class Watched:
 @pytest.mark.parametrize("integrated", [False, True])
 @pytest.mark.parametrize("name", ["yuv420p", "nv12"])
 def test_only_rows_of_regions_cross_the_bus_and_none_where_memory_is_shared(
-    monkeypatch, integrated, name
+    tmp_path: Path, monkeypatch, integrated, name
 ):
-    device = emulated(shipped(), integrated=integrated)
+    device = emulated(separate(tmp_path), integrated=integrated)
     frame = av.VideoFrame.from_ndarray(
         np.random.default_rng(1).integers(16, 236, (270, 320), np.uint8), format=name
     )
     pool = FramePool(device.cuda, FrameLayout(name, *SIZE), 1)
-    picture = pinned(frame, pool)
-    assert picture is not None
+    picture = PinnedPicture(frame, pool).apart()
     planes, other = picture.edit(), copy(HostPicture(frame).edit())
     redactor = CudaRedactor(STYLE, device.cuda, device.image, *SIZE)
     watched = Watched(monkeypatch)
@@ -153,9 +151,9 @@ def pinned_frame(device: Device, seed: int = 1) -> Frame:
     """A frame in page-locked memory that shows noise."""
     pixels = np.random.default_rng(seed).integers(16, 236, (SIZE[1] * 3 // 2, SIZE[0]), np.uint8)
     frame = av.VideoFrame.from_ndarray(pixels, format="yuv420p")
-    picture = pinned(frame, FramePool(device.cuda, FrameLayout("yuv420p", *SIZE), 2))
-    assert picture is not None
-    return Frame(1, 0.04, 1, picture)
+    picture = PinnedPicture(frame, FramePool(device.cuda, FrameLayout("yuv420p", *SIZE), 2))
+    with picture.lend():  # a lane has looked
+        return Frame(1, 0.04, 1, picture)
 
 
 def half_painted(cuda: Cuda, launch: Callable[..., None]) -> Callable[..., None]:
@@ -176,8 +174,7 @@ def half_painted(cuda: Cuda, launch: Callable[..., None]) -> Callable[..., None]
 def test_a_frame_on_which_the_gpu_fails_in_place_is_masked_whole(
     tmp_path: Path, monkeypatch, integrated, how
 ):
-    library = Path(shutil.copy(shipped(), tmp_path / "libcuda_that_fails.so"))
-    device = emulated(library, integrated=integrated)
+    device = emulated(separate(tmp_path), integrated=integrated)
     api = device.emulator
     assert isinstance(api, ctypes.CDLL)
     frame = pinned_frame(device)
@@ -224,8 +221,26 @@ def test_a_frame_on_which_the_gpu_fails_in_place_is_masked_whole(
 
 
 @pytest.mark.parametrize("integrated", [False, True])
-def test_what_is_not_the_gpus_fault_masks_in_place_by_the_gpu(integrated):
-    device = emulated(shipped(), integrated=integrated)
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_raises_has_waited_until_the_gpu_let_go(tmp_path, monkeypatch, integrated, whole):
+    device = emulated(separate(tmp_path), integrated=integrated)
+    assert device.emulator is not None
+    planes = pinned_frame(device).picture.edit()
+    redactor = CudaRedactor(STYLE, device.cuda, device.image, *SIZE)
+    waits: list[int] = []
+    monkeypatch.setattr(device.cuda, "wait", waits.append)
+    device.emulator.fail_launches(1, 1)
+    with pytest.raises(DeviceError):
+        redactor.mask_by_gpu(planes) if whole else redactor.redact(planes, BOX)
+    assert waits == [redactor.stream]
+    device.emulator.fail_launches(-1, 0)
+    redactor.redact(planes, BOX)  # what it had taken for the picture is there again
+    redactor.close()
+
+
+@pytest.mark.parametrize("integrated", [False, True])
+def test_what_is_not_the_gpus_fault_masks_in_place_by_the_gpu(tmp_path, integrated):
+    device = emulated(separate(tmp_path), integrated=integrated)
     assert device.emulator is not None
     frame = pinned_frame(device)
     before = np.array(frame.picture.luma)
