@@ -1,12 +1,14 @@
 """What the kernels cost on the GPU at hand, beside what its memory allows.
 
 Times are the GPU's own, between events, the median of many runs, with pictures that stay in its
-memory. The kernels are compiled for it first (nvcc or NVRTC). Then lanes are measured in ONNX
-Runtime, where that computes on the GPU: faces, plates, text and redaction, for every frame.
+memory. The kernels are compiled for it first (nvcc or NVRTC). Then come the ways of a picture to,
+on and from the GPU (wall time, with waiting), the host's time for calls of the driver, and lanes in
+ONNX Runtime, where that computes on the GPU: faces, plates, text and redaction, for every frame.
 
 examples:
   python -m benchmarks.gpu
   python -m benchmarks.gpu --json
+  python -m benchmarks.gpu --markdown gpu.md
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +24,8 @@ from rich.table import Table
 
 from benchmarks._common import BenchmarkError, emit, main, parser
 from benchmarks._gpu_lanes import bottleneck, lanes_table, measure_lanes, networks
+from benchmarks._gpu_page import facts, page
+from benchmarks._gpu_ways import measure_calls, measure_ways
 from benchmarks.redact import face_boxes, picture
 from edge.config import Settings
 from edge.inference.cuda import Cuda
@@ -42,6 +47,8 @@ REGIONS, FACE_PX, PADDED_PX = 50, 128, 166
 REPEATS: Final = 200
 COPY_BYTES: Final = 1 << 28
 """Larger than any cache: an H200 has 50 MB."""
+QUICK: Final = ((320, 180), 3, 1 << 20)
+"""Size, runs and bytes that show whether all works, and nothing of how fast."""
 MIB: Final = 1 << 20
 
 
@@ -143,9 +150,39 @@ def table(rows: list[dict[str, Any]], title: str) -> Table:
     return result
 
 
+def ways_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the ways of a picture, each with its share of the rate of a large copy of its kind."""
+    result = Table(title="ways of a picture, wall time with waiting", title_justify="left")
+    for heading in ("way", "ms", "MiB", "GB/s", "of a large copy's"):
+        result.add_column(heading, justify="left" if heading == "way" else "right")
+    for row in rows:
+        result.add_row(row["what"], f"{row['ms']:.3f}", f"{row['bytes'] / MIB:.1f}",
+                       f"{row['gb_per_s']:.1f}",
+                       f"{100 * row['share']:.0f} %" if row["share"] else "")  # fmt: skip
+    return result
+
+
+def calls_table(rows: list[dict[str, Any]]) -> Table:
+    """Return what calls cost the host."""
+    result = Table(title="the host's time for a call", title_justify="left")
+    result.add_column("call")
+    result.add_column("µs", justify="right")
+    for row in rows:
+        result.add_row(row["what"], f"{row['us']:.1f}")
+    return result
+
+
 def run(argv: list[str]) -> int:
     options = parser("gpu", __doc__)
     options.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options.add_argument(
+        "--markdown", type=Path, metavar="FILE",
+        help="write the tables there too, and what they were measured on",
+    )  # fmt: skip
+    options.add_argument(
+        "--quick", action="store_true",
+        help="a small picture and few runs: whether it works, not how fast",
+    )  # fmt: skip
     args = options.parse_args(argv)
     here = gpu_here()
     if here is None:
@@ -155,28 +192,37 @@ def run(argv: list[str]) -> int:
     redactor = CudaRedactor(RedactionStyle(), cuda, compiled.data, *SIZE)
     worst = largest_error(redactor)
     redactor.close()
-    rows = measure(cuda, compiled.data)
-    title = f"1080p NV12 on {here.name}, CUDA {here.driver}, {compiled.compiler}; the CPU's " \
-            f"samples to within {worst}"  # fmt: skip
+    size, repeats, copy_bytes = QUICK if args.quick else (SIZE, REPEATS, COPY_BYTES)
+    rows = measure(cuda, compiled.data, size, repeats=repeats, copy_bytes=copy_bytes)
+    ways = measure_ways(cuda, compiled.data, size, repeats=repeats, copy_bytes=copy_bytes)
+    calls = measure_calls(cuda, compiled.data, size, repeats=repeats)
+    title = f"{size[1]}p NV12 on {here.name}, CUDA {here.driver}, {compiled.compiler}; the " \
+            f"CPU's samples to within {worst}"  # fmt: skip
     result = {"gpu": here.name, "driver": here.driver, "compiler": compiled.compiler,
-              "largest_error": worst, "rows": rows}  # fmt: skip
-    tables = [table(rows, title)]
-    lanes, why = look(cuda, compiled.data)
+              "largest_error": worst, "rows": rows, "ways": ways, "calls": calls}  # fmt: skip
+    tables = [table(rows, title), ways_table(ways), calls_table(calls)]
+    lanes, why = look(cuda, compiled.data, size, repeats)
     for line in why:
         print(f"left out: {line}", file=sys.stderr)
     if lanes:
         tables.append(lanes_table(lanes))
         result |= {"lanes": lanes, "bottleneck": bottleneck(lanes)}
     emit(result, tables, as_json=args.json)
+    if args.markdown is not None:
+        text = page(here.name, facts(cuda, compiled.compiler), tables, why)
+        args.markdown.write_text(text, "utf-8")
     return 0
 
 
-def look(cuda: Cuda, image: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+def look(
+    cuda: Cuda, image: bytes, size: tuple[int, int] = SIZE, repeats: int = REPEATS
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the lanes' rows, and what is left out, for want of what, one line each."""
     if (trouble := cuda_trouble()) is not None:
         return [], [f"lanes in ONNX Runtime on the GPU: {trouble}"]
     found, missing = networks(Settings())
-    return (measure_lanes(cuda, image, found, SIZE) if found else []), missing
+    lanes = measure_lanes(cuda, image, found, size, repeats=repeats) if found else []
+    return lanes, missing
 
 
 if __name__ == "__main__":

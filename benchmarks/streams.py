@@ -20,7 +20,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,20 +42,18 @@ from edge.inference.engine import Tensors
 from edge.inference.onnx import OnnxEngine
 from edge.lane_models import LaneModels, load_lane_models
 from edge.lane_workers import lane_workers
-from edge.listen_build import listening, mouths, speech_settings
+from edge.listen_build import listening, mouths
 from edge.media.picture import HostPicture, plane_views
 from edge.media.sound import SoundDecoder, own_layout
 from edge.media.source import FileSource, SourceInfo
 from edge.media.streams import SoundPacket
-from edge.pipeline import MAX_LINE_FRAMES, Pipeline, SoundCheck
+from edge.pipeline import Pipeline, SoundCheck
 from edge.redact.effects import RedactionStyle, make_regions
 from edge.redact.packing import pack
 from edge.release import Releaser
-from edge.runner import listened_to
+from edge.runner import line_length, listened_to
 from edge.sound import Samples, SoundBlock
 
-_SPARE_S: Final = 2.0
-"""As edge.runner: pictures held beside what waits for words."""
 _FPS: Final = 30.0
 _SMALL: Final = frozenset({"lines.onnx", "tagger.onnx"})
 """What judges text that was read or heard: always on the CPU, as the voice detector."""
@@ -183,13 +180,12 @@ def build(settings: Settings, info: SourceInfo, items: Items, models: LaneModels
 
     info: of a FileSource that nobody else uses: the decoder of sound is part of it.
     """
-    rules = speech_settings(settings, live=False)
     make, sound = listening(settings, models, live=False), info.sound
-    check, wait_s = None, 0.0
+    check = None
     if make is not None and sound is not None:
         decoder = SoundDecoder(sound, rate=sound.rate, layout=own_layout(sound))
         check = SoundCheck(partial(_blocks, decoder), make, mouths(settings, models))
-        wait_s = rules.lag_s if check.mouths else 0.0
+    delay_s, most = line_length(settings, float(info.fps), check)
     return Pipeline(
         _Source(items),
         _Nowhere(),
@@ -197,8 +193,8 @@ def build(settings: Settings, info: SourceInfo, items: Items, models: LaneModels
         Releaser(_Packing()),
         size=(info.width, info.height),
         cadence=cadence(settings),
-        delay_s=max(settings.picture_delay_s, wait_s + _SPARE_S),
-        max_frames=max(MAX_LINE_FRAMES, math.ceil(float(info.fps) * (wait_s + _SPARE_S))),
+        delay_s=delay_s,
+        max_frames=most,
         sound=check,
     )
 

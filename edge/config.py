@@ -372,3 +372,9 @@ class Settings(Section):
         interval = max(1 / self.video.models.text.target_fps, 1 / self.scheduler.target_fps)
         room = self.delay_s - interval - 2 / self.scheduler.target_fps
         return max(0.0, min(self.stabilization.lookahead_s, room))
+
+    @property
+    def text_delay_s(self) -> float:
+        """Seconds that a frame waits for text at most; more than `picture_delay_s` where words take
+        so long that text is given a longer look-ahead."""
+        return self.text_lookahead_s + self._least_text_delay_s

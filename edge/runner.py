@@ -137,9 +137,7 @@ class Run:
     ) -> Pipeline:
         info = self.source.info
         check = self._sound_check(settings)
-        wait_s = speech_settings(settings, live=False).lag_s if check and check.mouths else 0.0
-        delay_s = max(settings.picture_delay_s, wait_s + _SPARE_S)
-        most = max(MAX_LINE_FRAMES, math.ceil(float(info.fps) * (wait_s + _SPARE_S)))
+        delay_s, most = line_length(settings, float(info.fps), check)
         pipeline = Pipeline(
             self.source,
             self._sink,
@@ -225,6 +223,13 @@ class Run:
         if sound_damage:
             summary.damaged = True
             warn(f"{sound_damage} packets of sound could not be decoded")
+
+
+def line_length(settings: Settings, fps: float, check: SoundCheck | None) -> tuple[float, int]:
+    """Return for how many seconds, and how many frames, a file's delay line has to have room."""
+    wait_s = speech_settings(settings, live=False).lag_s if check and check.mouths else 0.0
+    delay_s = max(settings.picture_delay_s, settings.text_delay_s, wait_s + _SPARE_S)
+    return delay_s, max(MAX_LINE_FRAMES, math.ceil(fps * (wait_s + _SPARE_S)))
 
 
 def _blocks(decoder: SoundDecoder, item: SoundPacket | None) -> list[SoundBlock]:

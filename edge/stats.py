@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +32,23 @@ class StageTime:
     calls: int = 0
     seconds: float = 0.0
     cpu_s: float = 0.0
+
+
+class _Timed:
+    """A block whose time is added to a stage. No generator: there are several in every frame."""
+
+    __slots__ = ("_begun", "_cpu", "_spent")
+
+    def __init__(self, spent: StageTime) -> None:
+        self._spent = spent
+
+    def __enter__(self) -> None:
+        self._begun, self._cpu = time.perf_counter(), time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent.calls += 1
+        self._spent.seconds += time.perf_counter() - self._begun
+        self._spent.cpu_s += time.thread_time() - self._cpu
 
 
 @dataclass(slots=True)
@@ -106,17 +122,12 @@ class Stats:
     started: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str) -> AbstractContextManager[None]:
         """Add the time of a block to a stage."""
-        begun, cpu = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
+        spent = self.stages.get(stage)
+        if spent is None:
             spent = self.stages.setdefault(stage, StageTime())
-            spent.calls += 1
-            spent.seconds += time.perf_counter() - begun
-            spent.cpu_s += time.thread_time() - cpu
+        return _Timed(spent)
 
     def count_masked(self, pts: float, lanes: tuple[str, ...]) -> None:
         """Note a frame that left masked whole; neighbours become one stretch.

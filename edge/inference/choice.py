@@ -13,7 +13,7 @@ from edge.inference.bound import CudaMemory, Memory
 from edge.inference.cuda import Cuda
 from edge.inference.engine import Engine
 from edge.inference.eyes import DeviceEngine, SightedEngine
-from edge.inference.failover import FailoverEngine
+from edge.inference.failover import EngineMaker
 from edge.inference.frame_pool import leave_lost_gpu
 from edge.inference.gpu import GpuIdentity, gpu_here
 from edge.inference.manifest import (
@@ -160,7 +160,7 @@ def engine_maker(
         on_gpu = _onnx_cuda(where, data, name)
     else:
         return on_cpu
-    return lambda: FailoverEngine(on_gpu, on_cpu)
+    return EngineMaker(on_gpu, on_cpu)
 
 
 def _tensorrt(

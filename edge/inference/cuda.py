@@ -7,23 +7,51 @@ use.
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import logging
 import struct
+import threading
+import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NoReturn
 
-from edge.errors import InferenceError, ModelError
+from edge.errors import DeviceError, InferenceError, ModelError
 from edge.inference.binding import Opened, on_library, open_driver
 from edge.inference.driver import (
     INTEGRATED,
     MAJOR,
     MINOR,
     CudaError,
+    Driver,
     Parameters,
     Size3,
 )
+
+_log = logging.getLogger(__name__)
+PATIENCE_S: Final = 2.0
+"""What is queued takes milliseconds. A GPU that has not done it by then hangs: nothing that it is
+asked to do is going to end, nor a call that waits for it, such as one that frees memory."""
+_NAP_S: Final = 50e-6
+_LONGEST_NAP_S: Final = 1e-3
+_HANGING: Final[set[str | None]] = set()
+"""Libraries whose GPU hangs, as Cuda was given them."""
+
+_RECORDS: Final = threading.Lock()
+"""Held by the thread that records, which turns Python's collector off, and on again."""
+
+_LEFT: Final[list[object]] = []
+
+
+def left_behind(thing: object) -> bool:
+    """Keep something for as long as the process lasts, if the GPU hangs: who gives back what it
+    holds of the GPU's would not return. Returns whether it does."""
+    if _HANGING:
+        _LEFT.append(thing)
+    return bool(_HANGING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +68,28 @@ class Cuda:
     integrated: whether it works on the host's own memory. target: sm_87 for compute capability
     8.7. allocations: how many pieces of memory were asked for so far through this object. binding:
     what the driver is called through. passed_over: bindings that cannot be used, and why.
+
+    Once a wait has taken PATIENCE_S, every call in this process raises DeviceError, and nothing is
+    given back any more: a driver that is asked to does not return.
     """
 
     def __init__(self, library: str | None = None) -> None:
         """library: that answers instead of the driver's. Raises ModelError where there is no
-        driver, no GPU, or not the binding that was named."""
+        driver, no GPU, not the binding that was named, or the GPU hangs."""
+        if library in _HANGING:
+            raise ModelError("the GPU has stopped answering. Restart privaedge, or the machine.")
         opened = open_driver() if library is None else Opened(on_library(library))
-        self._driver = driver = opened.driver
+        driver = opened.driver
+        self._driver: Driver = driver
+        self._library = library
         self.binding = driver.name
         self.passed_over = opened.passed_over
         self.allocations = 0
         self._modules: dict[bytes, Any] = {}
         # Others may hold the primary context as well; with the last of them it is destroyed, and
         # what a failed kernel has left of it. Streams come and go for months: modules go with it.
-        weakref.finalize(self, driver.close).atexit = False
+        self._close = weakref.finalize(self, driver.close)
+        self._close.atexit = False
         try:
             self.integrated = bool(driver.attribute(INTEGRATED))
             self.target = f"sm_{driver.attribute(MAJOR)}{driver.attribute(MINOR)}"
@@ -62,6 +98,8 @@ class Cuda:
 
     def enter(self) -> None:
         """Make the GPU this thread's. Raises DeviceError."""
+        if self._library in _HANGING:
+            self._give_up()
         self._driver.enter()
 
     def stream(self) -> int:
@@ -69,8 +107,11 @@ class Cuda:
         return self._driver.stream()
 
     def wait(self, stream: int) -> None:
-        """Wait until all that was queued on a stream is done. Raises what failed in it."""
-        self._driver.wait(stream)
+        """Wait until all that was queued on a stream is done; other Python threads run.
+
+        Raises what failed in it, and DeviceError where the GPU hangs.
+        """
+        self._wait(lambda: self._driver.done(stream))
 
     def drop_stream(self, stream: int) -> None:
         """Destroy a stream; what is queued on it is still done."""
@@ -93,8 +134,8 @@ class Cuda:
         self._driver.follow(stream, event)
 
     def wait_event(self, event: int) -> None:
-        """Wait until an event has happened; at once where it was never recorded."""
-        self._driver.wait_event(event)
+        """Wait until an event has happened; at once where it was never recorded. As `wait`."""
+        self._wait(lambda: self._driver.happened(event))
 
     def milliseconds(self, start: int, end: int) -> float:
         """Return the GPU's time between two events that have happened."""
@@ -159,3 +200,77 @@ class Cuda:
         except struct.error as error:
             raise InferenceError(f"a kernel takes other arguments: {error}") from error
         self._driver.launch(kernel.function, grid, block, packed, stream)
+
+    def capture(self, stream: int, queue: Callable[[], None]) -> int:
+        """Return an executable graph of what `queue` queues on a stream, which is recorded and not
+        done. Nothing may be waited for, allocated or freed by it in this thread, and no event of
+        other streams followed; other threads work on. Raises what `queue` raises, and DeviceError;
+        the stream is usable then."""
+        with _no_collection():
+            self._driver.begin_capture(stream)
+            try:
+                queue()
+            except BaseException:
+                with suppress(DeviceError):  # what was queued has spoilt the recording
+                    self._driver.drop_graph(self._driver.end_capture(stream))
+                raise
+            graph = self._driver.end_capture(stream)
+        try:
+            return self._driver.instantiate(graph)
+        finally:
+            self._driver.drop_graph(graph)
+
+    def replay(self, graph: int, stream: int) -> None:
+        """Queue all that `capture` recorded."""
+        self._driver.launch_graph(graph, stream)
+
+    def drop_graph(self, graph: int) -> None:
+        """Destroy what `capture` returned."""
+        self._driver.drop_executable(graph)
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        """Ask again and again: no call of the driver waits for a limited time."""
+        if done():
+            return
+        until, nap = time.monotonic() + PATIENCE_S, _NAP_S
+        while True:
+            time.sleep(nap)
+            if done():
+                return
+            if time.monotonic() > until:
+                _HANGING.add(self._library)
+                _log.error("%s: it is not used any more", _Silent.SAID)
+                self._give_up()
+            nap = min(2 * nap, _LONGEST_NAP_S)
+
+    def _give_up(self) -> NoReturn:
+        self._close.detach()
+        silent: Any = _Silent()
+        self._driver = silent
+        raise DeviceError(_Silent.SAID)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's collector from freeing the GPU's memory in a thread that records: the driver
+    would refuse to, and drop the recording."""
+    with _RECORDS:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+
+
+class _Silent:
+    """Stands where the driver of a GPU was that hangs: every call raises, none reaches it."""
+
+    SAID: Final = f"the GPU has not answered for {PATIENCE_S:g} s"
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        def refuse(*_: Any) -> NoReturn:
+            raise DeviceError(_Silent.SAID)
+
+        return refuse

@@ -31,6 +31,11 @@ INTEGRATED: Final = 18
 MAJOR: Final = 75
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR of cuda.h; the next one is the minor number."""
 MINOR: Final = 76
+CAPTURE_THREAD_LOCAL: Final = 1
+"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: while a thread records, only that thread may not do what has
+no place in a graph, such as allocating memory. In the other strict mode no thread may."""
+NOT_READY: Final = 600
+"""CUDA_ERROR_NOT_READY: what was asked about is still queued."""
 NO_LIBRARY: Final = -1
 """In the place of a number where there is no driver, or none with the functions that are called."""
 
@@ -87,8 +92,8 @@ class Driver(Protocol):
     def drop_stream(self, stream: int) -> None:
         """Destroy a stream; what is queued on it is still done."""
 
-    def wait(self, stream: int) -> None:
-        """Wait until all that was queued on a stream is done; other Python threads run."""
+    def done(self, stream: int) -> bool:
+        """Return whether all that was queued on a stream is done. Raises what failed in it."""
 
     def event(self) -> int:
         """Return a new event, which keeps times."""
@@ -102,8 +107,8 @@ class Driver(Protocol):
     def follow(self, stream: int, event: int) -> None:
         """Let what is queued on a stream from now on wait for an event."""
 
-    def wait_event(self, event: int) -> None:
-        """Wait until an event has happened; other Python threads run."""
+    def happened(self, event: int) -> bool:
+        """Return whether an event has happened; it has where it was never recorded."""
 
     def milliseconds(self, start: int, end: int) -> float:
         """Return the time between two events that have happened."""
@@ -140,6 +145,26 @@ class Driver(Protocol):
 
     def launch(self, function: Any, grid: Size3, block: Size3, packed: bytes, stream: int) -> None:
         """Queue a kernel. packed: what its Parameters.pack made."""
+
+    def begin_capture(self, stream: int) -> None:
+        """Record what is queued on a stream from now on, instead of doing it, in the mode
+        CAPTURE_THREAD_LOCAL."""
+
+    def end_capture(self, stream: int) -> int:
+        """Return what was recorded, as a graph, in the thread that began. Whatever is raised, the
+        stream does again what is queued on it."""
+
+    def drop_graph(self, graph: int) -> None:
+        """Destroy a graph; what was instantiated of it stays."""
+
+    def instantiate(self, graph: int) -> int:
+        """Return an executable graph."""
+
+    def launch_graph(self, executable: int, stream: int) -> None:
+        """Queue all of an executable graph on a stream."""
+
+    def drop_executable(self, executable: int) -> None:
+        """Destroy an executable graph, which is still done where it is queued."""
 
 
 def host_bytes(address: int, size: int) -> ByteArray:

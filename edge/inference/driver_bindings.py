@@ -27,12 +27,32 @@ class BindingsDriver(CallingDriver):
         self._context = self._retain()
         kinds = self._api.CUdevice_attribute
         self._kinds = {int(kind): kind for kind in kinds}
+        modes = self._api.CUstreamCaptureMode
+        self._capture_mode = modes.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
     def attribute(self, number: int) -> int:
         return int(self._make("cuDeviceGetAttribute", self._kinds[number], self._device))
 
     def milliseconds(self, start: int, end: int) -> float:
         return float(self._make("cuEventElapsedTime", start, end))
+
+    def begin_capture(self, stream: int) -> None:
+        self._call("cuStreamBeginCapture", stream, self._capture_mode)
+
+    def end_capture(self, stream: int) -> int:
+        return int(self._make("cuStreamEndCapture", stream))
+
+    def drop_graph(self, graph: int) -> None:
+        self._call("cuGraphDestroy", graph)
+
+    def instantiate(self, graph: int) -> int:
+        return int(self._make("cuGraphInstantiate", graph, 0))
+
+    def launch_graph(self, executable: int, stream: int) -> None:
+        self._call("cuGraphLaunch", executable, stream)
+
+    def drop_executable(self, executable: int) -> None:
+        self._call("cuGraphExecDestroy", executable)
 
     def _call(self, name: str, *arguments: Any) -> None:
         self._make(name, *arguments)

@@ -11,6 +11,7 @@ from edge.errors import DeviceError
 from edge.inference.driver import (
     BLOCKING_SYNC,
     NON_BLOCKING,
+    NOT_READY,
     PORTABLE_AND_MAPPED,
     CudaError,
     Parameters,
@@ -59,8 +60,8 @@ class CallingDriver(ABC):
     def drop_stream(self, stream: int) -> None:
         self._call("cuStreamDestroy", stream)
 
-    def wait(self, stream: int) -> None:
-        self._call("cuStreamSynchronize", stream)
+    def done(self, stream: int) -> bool:
+        return self._ready("cuStreamQuery", stream)
 
     def event(self) -> int:
         return int(self._make("cuEventCreate", 0))
@@ -74,8 +75,8 @@ class CallingDriver(ABC):
     def follow(self, stream: int, event: int) -> None:
         self._call("cuStreamWaitEvent", stream, event, 0)
 
-    def wait_event(self, event: int) -> None:
-        self._call("cuEventSynchronize", event)
+    def happened(self, event: int) -> bool:
+        return self._ready("cuEventQuery", event)
 
     def allocate(self, size: int) -> int:
         return int(self._make("cuMemAlloc", size))
@@ -105,6 +106,15 @@ class CallingDriver(ABC):
 
     def clear(self, address: int, size: int, stream: int) -> None:
         self._call("cuMemsetD8Async", address, 0, size, stream)
+
+    def _ready(self, name: str, handle: int) -> bool:
+        try:
+            self._call(name, handle)
+        except CudaError as error:
+            if error.number == NOT_READY:
+                return False
+            raise
+        return True
 
     def load(self, image: bytes) -> Any:
         module = self._make("cuModuleLoadData", image)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from edge.inference.driver import LIBRARY, MAJOR, MINOR, NO_LIBRARY, CudaError
 from edge.inference.driver_calls import CallingDriver
+from edge.inference.driver_graphs import LibraryGraphs
 
 NAME: Final = "ctypes"
 _ADDRESS: Final = c_uint64
@@ -22,12 +23,12 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "cuDevicePrimaryCtxSetFlags_v2": (c_int, c_uint),
     "cuCtxSetCurrent": (pointer,),
     "cuStreamCreate": (_OUT, c_uint),
-    "cuStreamSynchronize": (pointer,),
+    "cuStreamQuery": (pointer,),
     "cuStreamDestroy_v2": (pointer,),
     "cuStreamWaitEvent": (pointer, pointer, c_uint),
     "cuEventCreate": (_OUT, c_uint),
     "cuEventRecord": (pointer, pointer),
-    "cuEventSynchronize": (pointer,),
+    "cuEventQuery": (pointer,),
     "cuEventElapsedTime": (POINTER(c_float), pointer, pointer),
     "cuEventDestroy_v2": (pointer,),
     "cuMemAlloc_v2": (POINTER(_ADDRESS), c_size_t),
@@ -47,7 +48,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
 """What is called, with the types of its parameters in cuda.h."""
 
 
-class CtypesDriver(CallingDriver):
+class CtypesDriver(LibraryGraphs, CallingDriver):
     """Implements edge.inference.driver.Driver."""
 
     name = NAME
@@ -57,7 +58,7 @@ class CtypesDriver(CallingDriver):
         super().__init__()
         self._functions: dict[str, Any] = {}
         try:
-            api = ctypes.CDLL(library)
+            self._library = api = ctypes.CDLL(library)
             for exported, types in _FUNCTIONS.items():
                 function = getattr(api, exported)
                 function.argtypes = types

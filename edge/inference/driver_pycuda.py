@@ -28,6 +28,7 @@ from edge.inference.driver import (
     Parameters,
     Size3,
 )
+from edge.inference.driver_graphs import LibraryGraphs
 
 NAME: Final = "pycuda"
 MODULE: Final = "pycuda.driver"
@@ -39,7 +40,7 @@ _NUMBERS: Final = range(1, 1000)
 """All that CUresult may be."""
 
 
-class PycudaDriver:
+class PycudaDriver(LibraryGraphs):
     """Implements edge.inference.driver.Driver."""
 
     def __init__(self) -> None:
@@ -103,8 +104,8 @@ class PycudaDriver:
         with self._current():
             _take(self._streams, stream, "cuStreamDestroy")
 
-    def wait(self, stream: int) -> None:
-        self._call(self._stream(stream).synchronize)
+    def done(self, stream: int) -> bool:
+        return bool(self._call(self._stream(stream).is_done))
 
     def event(self) -> int:
         with self._current():
@@ -123,8 +124,8 @@ class PycudaDriver:
     def follow(self, stream: int, event: int) -> None:
         self._call(self._stream(stream).wait_for_event, self._event(event))
 
-    def wait_event(self, event: int) -> None:
-        self._call(self._event(event).synchronize)
+    def happened(self, event: int) -> bool:
+        return bool(self._call(self._event(event).query))
 
     def milliseconds(self, start: int, end: int) -> float:
         return float(self._call(self._event(start).time_till, self._event(end)))

@@ -7,8 +7,11 @@ A run that fails raises in any case: what was looked at stays unjudged, and is m
 from __future__ import annotations
 
 import logging
+import threading
+import time
+import weakref
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from edge.errors import InferenceError
 from edge.frame import GonePicture, Picture
@@ -22,6 +25,40 @@ from edge.inference.sight import seeing
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_STUCK_S: Final = 1.0
+"""Of a run, half of what a live lane has patience for. A GPU whose engine takes longer is not given
+another one: making that would take as long."""
+
+
+class EngineMaker:
+    """Makes engines of one model: one for each lane, and another for a lane whose engine hangs,
+    which then runs on the CPU."""
+
+    def __init__(self, on_gpu: Callable[[], Engine], on_cpu: Callable[[], Engine]) -> None:
+        """on_gpu, on_cpu: make an engine from scratch, or raise."""
+        self._on_gpu, self._on_cpu = on_gpu, on_cpu
+        self._lock = threading.Lock()
+        self._made: weakref.WeakSet[FailoverEngine] = weakref.WeakSet()
+        self._worked = False
+
+    def __call__(self) -> Engine:
+        """Return an engine. Raises what the first one raises that is to run on the GPU."""
+        with self._lock:
+            stuck = any(engine.stuck for engine in self._made)
+        if not stuck:
+            try:
+                engine = FailoverEngine(self._on_gpu, self._on_cpu)
+            except Exception as error:
+                if not self._worked:
+                    raise
+                _log.warning("an engine cannot be made on the GPU: %s", first_line(error))
+            else:
+                with self._lock:
+                    self._made.add(engine)
+                self._worked = True
+                return engine
+        _log.warning("the GPU does not answer, the CPU takes over")
+        return self._on_cpu()
 
 
 class FailoverEngine:
@@ -39,6 +76,8 @@ class FailoverEngine:
         self._gpu: Engine | None = first
         self._cpu: Engine | None = None
         self._budget = FailureBudget()
+        self._asked: float | None = None
+        self._warm = False
         self.on_cpu = False
         """The CPU has taken over, as long as this engine lasts."""
         self.name = first.name
@@ -51,6 +90,13 @@ class FailoverEngine:
     def failures(self) -> int:
         """Of the GPU, in all."""
         return self._budget.failures
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the GPU has been at one run for longer than any takes but the first, in which
+        libraries may try what is fastest. From any thread."""
+        asked = self._asked
+        return self._warm and asked is not None and time.monotonic() - asked > _STUCK_S
 
     def run(self, feeds: Tensors) -> Tensors:
         """Run once. Raises InferenceError when it fails or an output is not finite."""
@@ -89,7 +135,10 @@ class FailoverEngine:
         try:
             if self._gpu is None:
                 self._gpu = self._make_gpu()
-            return work(self._gpu)
+            self._asked = time.monotonic()
+            results = work(self._gpu)
+            self._warm = True
+            return results
         except PictureLeftError:
             raise
         except Exception as error:
@@ -97,6 +146,8 @@ class FailoverEngine:
             if isinstance(error, InferenceError):
                 raise
             raise InferenceError(f"model {self.name} failed: {first_line(error)}") from error
+        finally:
+            self._asked = None
 
     def _on_cpu(self) -> Engine:
         if self._cpu is None:

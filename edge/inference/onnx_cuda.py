@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from edge.errors import InferenceError, ModelError
 from edge.inference.bound import CudaMemory, Memory, Slot, tensor_bytes
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, left_behind
 from edge.inference.engine import DeviceTensor, Tensors, TensorSpec
 from edge.inference.onnx import finite, first_line, open_session, session_options, specs, stated
 from edge.inference.onnx_provider import CPU, open_on_gpu
@@ -254,6 +254,8 @@ class _Parts:
         self.session.run_with_iobinding(self.binding, options)
 
     def close(self) -> None:
+        if left_behind((self.binding, self.session)):
+            return
         self.binding = None
         self.session = None
         self.memory.close()

@@ -1,7 +1,7 @@
 """Engines of TensorRT, and of TensorRT for RTX, behind the Engine interface.
 
-One stream and one set of buffers an engine. The plan has to come from manifest.read_vouched:
-deserialising runs what is in it.
+One stream and one set of buffers an engine, and one CUDA graph where all shapes are fixed. The plan
+has to come from manifest.read_vouched: deserialising runs what is in it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 
 from edge.errors import InferenceError, ModelError
 from edge.inference.bound import CudaMemory, Memory, Slot, tensor_bytes
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, left_behind
 from edge.inference.engine import DeviceTensor, Tensors, TensorSpec
 from edge.inference.onnx import finite
+from edge.inference.run_graph import Output, RunGraph
 
 
 class TensorRtEngine:
@@ -27,6 +28,11 @@ class TensorRtEngine:
     Inputs come from the host (`run`) or lie in the GPU's memory already (`run_device`). TensorRT is
     told an address or a shape only where it is another than before, and nothing is allocated for a
     size that has come already.
+
+    Where no axis is free, all that the first run queues from TensorRT's part to the downloads is
+    recorded after it, and replayed from then on. Inputs are brought to the engine's own memory
+    before that, by the host or by a copy within the GPU: one graph then serves whoever calls, for
+    as long as the engine lasts, and TensorRT's context stays as it was when it was recorded.
     """
 
     def __init__(
@@ -37,10 +43,12 @@ class TensorRtEngine:
         flavour: str,
         metadata: Mapping[str, str] | None = None,
         memory: Memory | None = None,
+        graph: bool = True,
     ) -> None:
         """Deserialise a plan. flavour: tensorrt or tensorrt_rtx, whichever built it. metadata: of
         the ONNX file that it was built from. memory: where the tensors lie; it belongs to the
-        engine from then on. None for the GPU's, with a stream of its own.
+        engine from then on. None for the GPU's, with a stream of its own. graph: whether runs may
+        be recorded and replayed.
 
         Raises ModelError where there is no GPU, no such TensorRT, or the plan is for another GPU,
         driver or version.
@@ -75,12 +83,16 @@ class TensorRtEngine:
         self.input_specs = tuple(self._spec(engine, n) for n in self.inputs)
         self.output_specs = tuple(self._spec(engine, n) for n in self.outputs)
         self._slots: dict[str, Slot] = {n: memory.slot() for n in names}
+        specs = (*self.input_specs, *self.output_specs)
+        if graph and isinstance(memory, CudaMemory) and all(None not in s.shape for s in specs):
+            self._parts.graph = RunGraph(memory, name)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
 
     def run(self, feeds: Tensors) -> Tensors:
         """Run once. Raises InferenceError when it fails or an output is not finite."""
         self._parts.memory.enter()
+        places = {}
         for name in self.inputs:
             value = np.asarray(feeds[name])
             self._expect(name, value.dtype, value.shape)
@@ -88,8 +100,8 @@ class TensorRtEngine:
             slot.reserve(max(1, value.nbytes))
             np.copyto(slot.view(value.shape, value.dtype), value)
             slot.send(value.nbytes)
-            self._set_address(name, slot.address)
-        return self._execute()
+            places[name] = slot.address
+        return self._execute(places)
 
     def run_device(self, feeds: Mapping[str, DeviceTensor], *, after: int = 0) -> Tensors:
         """Run once on inputs in the GPU's memory. Raises as `run`.
@@ -101,35 +113,66 @@ class TensorRtEngine:
         memory.enter()
         if after:
             memory.follow(after)
+        places = {}
         for name in self.inputs:
-            tensor = feeds[name]
+            tensor, slot = feeds[name], self._slots[name]
             self._expect(name, tensor.dtype, tensor.shape)
-            self._set_address(name, tensor.address)
-        return self._execute()
+            places[name] = tensor.address
+            if self.graph is not None:
+                size = tensor_bytes(tensor.shape, tensor.dtype)
+                slot.reserve(max(1, size))
+                memory.copy(slot.address, tensor.address, size)
+                places[name] = slot.address
+        return self._execute(places)
 
     def close(self) -> None:
-        """Give engine, memory and stream back."""
+        """Give engine, graph, memory and stream back."""
         self._finalizer()
 
-    def _execute(self) -> Tensors:
-        memory, context = self._parts.memory, self._parts.context
-        shapes = {name: tuple(context.get_tensor_shape(name)) for name in self.outputs}
-        sizes = {}
-        for name, shape in shapes.items():
+    @property
+    def graph(self) -> RunGraph | None:
+        """What replays runs; None where an axis is free, and where that cannot be done."""
+        graph = self._parts.graph
+        return None if graph is None or graph.given_up else graph
+
+    def _execute(self, inputs: Mapping[str, int]) -> Tensors:
+        """Run on inputs that lie at these addresses, or are going to by then."""
+        memory, context, graph = self._parts.memory, self._parts.context, self.graph
+        if graph is not None and (recorded := graph.holds(inputs)) is not None:
+            graph.replay()
+            return self._results(recorded)
+        outputs = []
+        for name in self.outputs:
+            shape, slot = tuple(context.get_tensor_shape(name)), self._slots[name]
             if min(shape, default=0) < 0:
                 raise InferenceError(f"model {self.name}: the size of output {name} is not known")
-            sizes[name] = tensor_bytes(shape, self._types[name])
-            self._slots[name].reserve(max(1, sizes[name]))
-            self._set_address(name, self._slots[name].address)
-        if not context.execute_async_v3(memory.stream):
-            raise InferenceError(f"model {self.name} failed on the GPU")
-        for name, size in sizes.items():
-            self._slots[name].fetch(size)
+            outputs.append(Output(slot, shape, self._types[name]))
+            slot.reserve(max(1, outputs[-1].size))
+            self._set_address(name, slot.address)
+        for name, address in inputs.items():
+            self._set_address(name, address)
+
+        def queue() -> None:
+            if not context.execute_async_v3(memory.stream):
+                raise InferenceError(f"model {self.name} failed on the GPU")
+            for output in outputs:
+                output.slot.fetch(output.size)
+
+        queue()
         memory.wait()
-        return finite(self.name, {
-            name: self._slots[name].view(shape, self._types[name]).copy()
-            for name, shape in shapes.items()
-        })  # fmt: skip
+        results = self._results(outputs)
+        if graph is not None:
+            graph.record(inputs, queue, outputs, list(results.values()), self._capturable)
+        return results
+
+    def _capturable(self) -> bool:
+        """TensorRT for RTX says of an engine whether it runs without allocating memory."""
+        ask = getattr(self._parts.context, "is_stream_capturable", None)
+        return ask is None or bool(ask(self._parts.memory.stream))
+
+    def _results(self, outputs: list[Output]) -> Tensors:
+        found = zip(self.outputs, outputs, strict=True)
+        return finite(self.name, {name: output.read() for name, output in found})
 
     def _expect(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         if dtype != self._types[name]:
@@ -157,10 +200,11 @@ class TensorRtEngine:
 
 
 class _Parts:
-    """What has to be dropped in order: context, engine, runtime, memory."""
+    """What has to be dropped in order: graph, context, engine, runtime, memory."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
+        self.graph: RunGraph | None = None
         self.runtime: Any = None
         self.engine: Any = None
         self.context: Any = None
@@ -180,6 +224,10 @@ class _Parts:
             )
 
     def close(self) -> None:
+        if left_behind((self.context, self.engine, self.runtime)):
+            return
+        if self.graph is not None:
+            self.graph.close()
         self.context = None
         self.engine = None
         self.runtime = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from benchmarks import _gpu_lanes, gpu, gpu_budget
 from benchmarks._common import BenchmarkError
 from edge.config import Models, Settings
-from edge.inference.gpu import gpu_here
+from edge.inference.gpu import GpuIdentity, gpu_here
+from export.kernels import Compiled
 from tests.redact.emulator import emulated, shipped
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "gpu_budget.md"
@@ -42,6 +44,38 @@ def test_every_measurement_runs(capsys):
     assert {row["what"] for row in rows} >= {"copy", "50 regions, mosaic", "whole mosaic"}
     assert all(row["ms"] >= 0 for row in rows)
     json.dumps(rows)
+
+
+def test_it_all_ends_in_a_page_that_says_what_was_measured_on(
+    monkeypatch, tmp_path, capsys: pytest.CaptureFixture[str]
+):
+    """On the CPU again."""
+    device = emulated(shipped())
+    live = device.emulator.count_live() if device.emulator else 0
+    monkeypatch.setattr(gpu, "gpu_here", lambda: GpuIdentity("a CPU", "sm_89", "13.0"))
+    monkeypatch.setattr(gpu, "Cuda", lambda: device.cuda)
+    monkeypatch.setattr(
+        gpu, "compile_kernels", lambda targets: [Compiled(device.image, "fatbin", targets, "g++")]
+    )
+    monkeypatch.setattr(gpu, "cuda_trouble", lambda: "onnxruntime-gpu is not installed")
+    assert gpu.run(["--quick", "--json", "--markdown", str(tmp_path / "gpu.md")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["largest_error"] == 0
+    by_name = {row["what"]: row for row in result["ways"]}
+    assert by_name["decoder's surface into a slot"]["bytes"] == 2 * 320 * 180 * 3 // 2
+    assert all(row["ms"] > 0 and row["share"] > 0 for row in by_name.values())
+    assert {row["what"] for row in result["calls"]} >= {"launch a kernel", "record an event"}
+    assert all(row["us"] > 0 for row in result["calls"])
+    gc.collect()
+    assert device.emulator is None or device.emulator.count_live() == live
+    page = (tmp_path / "gpu.md").read_text("utf-8")
+    assert page.startswith("## a CPU\n")
+    assert "| kernels | compiled by g++, called through " in page
+    assert "- left out: lanes in ONNX Runtime on the GPU: onnxruntime-gpu is not" in page
+    tables = [part for part in page.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 4
+    for part in tables:
+        assert len({line.count("|") for line in part.splitlines()}) == 1
 
 
 def test_lanes_are_measured_with_their_detectors(monkeypatch, tmp_path, blind_model):

@@ -8,7 +8,6 @@ encodes what it downloads itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import av
 import numpy as np
 import pytest
 from av.packet import Packet
-from av.stream import Stream
 
 from edge.allocator import settle_memory
 from edge.config_io import load_config
@@ -35,18 +33,17 @@ from edge.media.encoders import (
     EncoderSetup,
     EncoderState,
     PictureInfo,
-    encoder_setup,
 )
 from edge.media.live_encoder import LiveEncoder
 from edge.media.nvdec_proof import Proof
 from edge.media.picture import HostPicture
-from edge.media.picture_encoder import EncoderFailed, FfmpegPictureEncoder, PictureEncoder
+from edge.media.picture_encoder import FfmpegPictureEncoder, PictureEncoder
 from edge.media.surface import SurfacePicture
 from edge.redact import cuda_proof
 from edge.stats import Stats
 from tests.harness import FRAMES, HIDDEN, decode, film, fine_detail, likeness, true_face
-from tests.media.surfaces_on_cuda import Uploading
 from tests.media.test_live import serving
+from tests.media.test_surfaces_on_cuda import Reading, Uploading
 from tests.redact.emulator import Device, emulated, shipped
 from tests.redact.test_cuda_proof import vouch
 
@@ -85,48 +82,6 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     yield device
     device.emulator.fail_launches(-1, 0)
     cuda_proof._first_gpu.cache_clear()
-
-
-@dataclass
-class Reading:
-    """Encodes frames as NVENC does, where they are."""
-
-    info: PictureInfo
-    setup: EncoderSetup
-    given: list[str] = field(default_factory=list)
-    """The pixel format of each frame."""
-    lost: Callable[[], bool] = lambda: False
-
-    def __post_init__(self) -> None:
-        software = encoder_setup(
-            SOFTWARE, self.info, self.setup.settings, steady=self.setup.steady, relieves=True
-        )
-        self._real = FfmpegPictureEncoder(self.info, software)
-
-    @property
-    def template(self) -> Stream:
-        return self._real.template
-
-    @property
-    def header(self) -> bytes:
-        return self._real.header
-
-    def encode(self, frame: av.VideoFrame) -> Iterator[Packet[Any]]:
-        if self.lost():
-            raise EncoderFailed("the device is lost")
-        self.given.append(frame.format.name)
-        host = frame
-        if frame.sw_format is not None:
-            host = frame.reformat(format=frame.sw_format.name)
-            host.pts, host.time_base = frame.pts, frame.time_base
-            host.pict_type = frame.pict_type
-        yield from self._real.encode(host)
-
-    def flush(self) -> Iterator[Packet[Any]]:
-        yield from self._real.flush()
-
-    def close(self) -> None:
-        self._real.close()
 
 
 @pytest.fixture

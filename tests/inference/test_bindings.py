@@ -102,7 +102,7 @@ EXPECTED = [
     "CUDA's cuLaunchKernel failed with error 1",
     "a kernel takes other arguments: pack expected 2 items for packing (got 3)",
     "CUDA's cuMemcpyHtoDAsync failed with error 700",
-    "CUDA's cuStreamSynchronize failed with error 719",
+    "CUDA's cuStreamQuery failed with error 719",
     "1 0 1",
 ]
 

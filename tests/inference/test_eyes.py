@@ -16,7 +16,6 @@ import pytest
 from edge.catalogue import load_catalogue
 from edge.errors import InferenceError, ModelError
 from edge.frame import GonePicture, Picture
-from edge.inference.bound import CudaMemory
 from edge.inference.budget import MAX_FAILURES
 from edge.inference.cuda import Cuda
 from edge.inference.engine import Engine
@@ -36,7 +35,7 @@ from edge.media.picture import HostPicture
 from edge.media.pinned import PinnedPicture
 from edge.model_store import ModelStore
 from export.dynamic import make_dynamic
-from tests.redact.emulator import Device, build, emulated, separate, shipped
+from tests.redact.emulator import Device, build, emulated, onnx_memory, separate, shipped
 from tests.redact.test_cuda_proof import vouch
 from tests.support import SHARED
 
@@ -67,8 +66,8 @@ def yunet() -> bytes:
 
 def sighted(device: Device, data: bytes, folder: Path) -> SightedEngine:
     """A detector's engine on a device, which computes on the CPU where that stands for the GPU."""
-    memory = CudaMemory(device.cuda, device_type="cuda" if device.emulator is None else "cpu")
-    return SightedEngine(OnnxCudaEngine(data, "sighted", memory=memory), device.cuda, folder)
+    engine = OnnxCudaEngine(data, "sighted", memory=onnx_memory(device))
+    return SightedEngine(engine, device.cuda, folder)
 
 
 @pytest.fixture(scope="module")

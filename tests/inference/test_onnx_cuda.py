@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import DeviceError, InferenceError, ModelError
-from edge.inference import onnx_cuda_proof, onnx_provider
+from edge.inference import onnx_cuda, onnx_cuda_proof, onnx_provider
 from edge.inference.bound import CudaMemory, HostMemory, Memory
 from edge.inference.cuda import Cuda
 from edge.inference.engine import DeviceTensor
@@ -34,7 +34,7 @@ from edge.inference.onnx_provider import (
 )
 from edge.inference.preprocess import InputSpec, Preprocessor
 from tests.inference.test_onnx import FLOAT, model, reciprocal
-from tests.redact.emulator import Device, Resident, emulated, shipped
+from tests.redact.emulator import Device, Resident, emulated, onnx_memory, real, shipped
 from tests.redact.test_cpu import noise
 from tests.support import shared_file
 
@@ -238,18 +238,6 @@ def test_a_graph_is_not_made_of_what_has_free_shapes():
         OnnxCudaEngine(reciprocal(), "reciprocal", memory=HostMemory(), graph=True)
 
 
-@pytest.fixture
-def place(device: Device):
-    """Where engines of a device run, or skip: memory on the emulator is the CPU's."""
-
-    def make() -> CudaMemory:
-        if device.emulator is None and (trouble := cuda_trouble()) is not None:
-            pytest.skip(f"ONNX Runtime cannot use the GPU: {trouble}")
-        return CudaMemory(device.cuda, device_type="cpu" if device.emulator else "cuda")
-
-    return make
-
-
 def close_to(found, wanted) -> None:
     """Rounding, in another order of sums: of what a tensor's values are as a rule."""
     for key, value in wanted.items():
@@ -257,10 +245,10 @@ def close_to(found, wanted) -> None:
         assert np.abs(found[key] - value).max(initial=0) <= 1e-3 * scale, key
 
 
-def test_a_picture_goes_from_the_preprocessor_to_the_answer_without_the_host(device: Device, place):
+def test_a_picture_goes_from_the_preprocessor_to_the_answer_without_the_host(device: Device):
     name = "face_yunet_n.onnx"
     data = shared_model(name)
-    memory = place()
+    memory = onnx_memory(device)
     spec = InputSpec(160, 96, 0, 0, 160, 90, order=(2, 1, 0))
     eye = Preprocessor(device.cuda, device.image, [spec], analysis=(32, 18))
     engine, plain = OnnxCudaEngine(data, name, memory=memory), OnnxEngine(data, name)
@@ -315,7 +303,7 @@ def test_a_lost_device_is_an_error_and_closing_is_none(tmp_path):
         engine.run({"x": np.ones(3, np.float32)})
     api.lose_device()
     for _ in range(2):
-        with pytest.raises(DeviceError, match="cuStreamSynchronize failed with error 719"):
+        with pytest.raises(DeviceError, match="cuStreamQuery failed with error 719"):
             engine.run({"x": np.ones(3, np.float32)})
     engine.close()
 
@@ -390,12 +378,11 @@ def test_a_gpu_that_computes_nonsense_is_not_used(monkeypatch):
 
 
 @pytest.fixture
-def gpu() -> Cuda:
-    if gpu_here() is None:
-        pytest.skip("no NVIDIA GPU is here")
-    if (trouble := cuda_trouble()) is not None:
-        pytest.skip(f"ONNX Runtime cannot use the GPU: {trouble}")
-    return Cuda()
+def gpu(monkeypatch) -> Device:
+    device = real()
+    onnx_memory(device)  # or skip
+    monkeypatch.setattr(onnx_cuda, "CudaMemory", lambda _: onnx_memory(device))
+    return device
 
 
 @pytest.mark.gpu
@@ -414,14 +401,14 @@ def test_the_gpu_answers_as_the_cpu_does(gpu, name):
 @pytest.mark.gpu
 def test_the_gpu_allocates_nothing_after_warm_up(gpu):
     data = shared_model("face_yunet_n.onnx")
-    engine = OnnxCudaEngine(data, "yunet", memory=CudaMemory(gpu))
+    engine = OnnxCudaEngine(data, "yunet", memory=onnx_memory(gpu))
     picture = np.ones((1, 3, 192, 320), np.float32)
     for _ in range(2):
         engine.run({"input": picture})
-    before = gpu.allocations
+    before = gpu.cuda.allocations
     for _ in range(50):
         engine.run({"input": picture})
-    assert gpu.allocations == before
+    assert gpu.cuda.allocations == before
     engine.close()
 
 
@@ -459,31 +446,33 @@ def test_a_graph_of_fixed_shapes_answers_as_without(gpu):
 @pytest.mark.gpu
 def test_two_engines_on_two_streams_overlap(gpu):
     """Each leaves most of a large GPU idle; so both take less than one after the other."""
-    data = convolutions(60)
-    engines = [OnnxCudaEngine(data, "chain", memory=CudaMemory(gpu)) for _ in range(2)]
+    if gpu.is_cpu:
+        pytest.skip("nothing runs side by side on the CPU")
+    cuda, data = gpu.cuda, convolutions(60)
+    engines = [OnnxCudaEngine(data, "chain", memory=CudaMemory(cuda)) for _ in range(2)]
     size = 4 * 64 * 56 * 56
     tensors = [
-        DeviceTensor(gpu.allocate(size), (1, 64, 56, 56), np.dtype(np.float32)) for _ in engines
+        DeviceTensor(cuda.allocate(size), (1, 64, 56, 56), np.dtype(np.float32)) for _ in engines
     ]
     for tensor in tensors:
-        gpu.clear(tensor.address, size, engines[0].stream)
-    gpu.wait(engines[0].stream)
-    start, end, joined = gpu.event(), gpu.event(), gpu.event()
+        cuda.clear(tensor.address, size, engines[0].stream)
+    cuda.wait(engines[0].stream)
+    start, end, joined = cuda.event(), cuda.event(), cuda.event()
 
     def both(first: OnnxCudaEngine, second: OnnxCudaEngine) -> float:
-        gpu.enter()
-        gpu.record(start, first.stream)
+        cuda.enter()
+        cuda.record(start, first.stream)
         first.queue_device({"x0": tensors[0]})
         if first is second:
             first.collect()
         second.queue_device({"x0": tensors[1]})
-        gpu.record(joined, second.stream)
-        gpu.follow(first.stream, joined)
-        gpu.record(end, first.stream)
+        cuda.record(joined, second.stream)
+        cuda.follow(first.stream, joined)
+        cuda.record(end, first.stream)
         for engine in {first, second}:
             engine.collect()
-        gpu.wait_event(end)
-        return gpu.milliseconds(start, end)
+        cuda.wait_event(end)
+        return cuda.milliseconds(start, end)
 
     for _ in range(3):
         both(*engines), both(engines[0], engines[0])
@@ -493,4 +482,4 @@ def test_two_engines_on_two_streams_overlap(gpu):
     for engine in engines:
         engine.close()
     for tensor in tensors:
-        gpu.free(tensor.address)
+        cuda.free(tensor.address)

@@ -95,8 +95,12 @@ def test_any_size_and_place_for_several_detectors_at_once(
             levels = error / np.array(spec.scale)[:, None, None]
             # A level of luma is 1.16 of RGB, and one of chroma up to 2; float16 holds 11 bits.
             assert levels.max() <= 4.3
-            # A chroma sample that fell to the other side moves twelve values.
-            assert np.count_nonzero(levels > 0.2) <= 24 + 0.05 * levels.size
+            # A chroma sample that fell to the other side moves twelve values, and where a picture
+            # is scaled up, so do those beside it that are made of the same.
+            alike = -(-spec.inner_width // (2 * half_width)) * -(
+                -spec.inner_height // (2 * half_height)
+            )
+            assert np.count_nonzero(levels > 0.2) <= 24 * alike + 0.05 * levels.size
     finally:
         resident.fetch(eye.stream)
         eye.close()

@@ -3,10 +3,6 @@ tried on a device that is this CPU's memory."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +19,8 @@ from edge.inference.tensorrt import TensorRtEngine
 from export.dynamic import make_dynamic
 from tests.inference import trt_on_cpu
 from tests.inference.test_onnx import FLOAT, model, reciprocal
-from tests.redact.emulator import Device, emulated, shipped
+from tests.inference.trt_on_cpu import opened
+from tests.redact.emulator import Device
 from tests.support import shared_file
 
 
@@ -37,20 +34,10 @@ def test_without_a_gpu_an_engine_is_refused_before_it_is_deserialised():
 
 
 @pytest.fixture(params=[False, True], ids=["discrete", "integrated"])
-def device(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def device(request, tmp_path: Path) -> Iterator[Device]:
     """A device of its own, which has to have all its memory back at the end."""
-    monkeypatch.setitem(sys.modules, "tensorrt", trt_on_cpu.module)
-    library = Path(shutil.copy(shipped(), tmp_path / "libcuda_for_tensorrt.so"))
-    device = emulated(library, integrated=request.param)
-    assert isinstance(device.emulator, ctypes.CDLL)
-    yield device
-    gc.collect()
-    assert device.emulator.count_live() == 0
-
-
-def opened(device: Device, plan: bytes) -> TensorRtEngine:
-    memory = CudaMemory(device.cuda, device_type="cpu")
-    return TensorRtEngine(plan, "net", flavour="tensorrt", memory=memory)
+    with trt_on_cpu.installed(tmp_path, integrated=request.param) as device:
+        yield device
 
 
 def doubled() -> bytes:

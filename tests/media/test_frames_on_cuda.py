@@ -30,4 +30,4 @@ def test_without_a_driver_a_file_does_not_open(tmp_path: Path):
 
 
 def test_frames_stay_on_the_gpu_until_they_have_left(driver: Path):
-    passes(driver, "", "tests/media/surfaces_on_cuda.py", least=20)
+    passes(driver, "", "tests/media/test_surfaces_on_cuda.py", least=20)

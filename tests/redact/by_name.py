@@ -48,11 +48,13 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.strip()
 
 
-def passes(driver: Path, binding: str, *tests: str, least: int = 6) -> None:
+def passes(
+    driver: Path, binding: str, *tests: str, least: int = 6, marked: str = "not gpu"
+) -> None:
     """Run tests where a driver is found. binding: of the driver, or "" for the one that comes
-    first. least: how many have to pass."""
+    first. least: how many have to pass. marked: which of them."""
     done = python(
-        driver, "-m", "pytest", "-p", "no:cacheprovider", "-m", "not gpu", "-rA", *tests,
+        driver, "-m", "pytest", "-p", "no:cacheprovider", "-m", marked, "-rA", *tests,
         binding=binding,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -70,13 +70,15 @@ int cuMemcpy2DAsync_v2(const Copy2D *copy, void *stream) {
         if (side->on_device() && width && height)
             spans[side == &to] = (height - 1) * side->pitch + width;
     }
-    if (int error = check_transfer(stream, (uint64_t)to.row(0), spans[1], (uint64_t)from.row(0),
-                                   spans[0]))
-        return error;
-    if (lost) return lost;
     copy_stream = stream;
-    for (size_t i = 0; i < height; i++) memcpy(to.row(i), from.row(i), width);
-    return OK;
+    return queue(stream, [=, from = from, to = to, width = width, height = height] {
+        if (int error = check_transfer(stream, (uint64_t)to.row(0), spans[1],
+                                       (uint64_t)from.row(0), spans[0]))
+            return error;
+        if (lost) return lost;
+        for (size_t i = 0; i < height; i++) memcpy(to.row(i), from.row(i), width);
+        return (int)OK;
+    });
 }
 
 // What FFmpeg wants to find in the library, and does not call for frames in CUDA's memory.
@@ -85,8 +87,8 @@ int cuMemcpy2DAsync_v2(const Copy2D *copy, void *stream) {
 NOT_HERE(cuDeviceComputeCapability) NOT_HERE(cuCtxSetLimit) NOT_HERE(cuCtxGetDevice)
 NOT_HERE(cuMemAllocPitch_v2) NOT_HERE(cuMemAllocManaged) NOT_HERE(cuMemcpy) NOT_HERE(cuMemcpyAsync)
 NOT_HERE(cuMemcpy2D_v2) NOT_HERE(cuMemcpyHtoD_v2) NOT_HERE(cuMemcpyDtoH_v2)
-NOT_HERE(cuMemcpyDtoD_v2) NOT_HERE(cuDevicePrimaryCtxReset) NOT_HERE(cuStreamQuery)
-NOT_HERE(cuStreamAddCallback) NOT_HERE(cuEventQuery) NOT_HERE(cuLinkCreate) NOT_HERE(cuLinkAddData)
+NOT_HERE(cuMemcpyDtoD_v2) NOT_HERE(cuDevicePrimaryCtxReset)
+NOT_HERE(cuStreamAddCallback) NOT_HERE(cuLinkCreate) NOT_HERE(cuLinkAddData)
 NOT_HERE(cuLinkComplete) NOT_HERE(cuLinkDestroy) NOT_HERE(cuModuleGetGlobal)
 NOT_HERE(cuTexObjectCreate) NOT_HERE(cuTexObjectDestroy) NOT_HERE(cuGLGetDevices_v2)
 NOT_HERE(cuGraphicsGLRegisterImage) NOT_HERE(cuGraphicsUnregisterResource)

@@ -1,5 +1,6 @@
 // As much of libcuda as the drivers of edge/inference call, by themselves or through pycuda and
-// cuda-bindings, over kernels that run on the CPU; driver_for_ffmpeg.h has what FFmpeg needs.
+// cuda-bindings, over kernels that run on the CPU; driver_graphs.h has recorded streams, and
+// driver_for_ffmpeg.h what FFmpeg needs.
 // Memory of the "device" is this machine's, queued work is done at once, and what a real driver
 // would refuse is refused: copies beyond an allocation, kernels that fail or are given other
 // parameters, handles that nobody made, threads for which no context is current.
@@ -30,11 +31,18 @@ enum {
     INVALID_DEVICE = 101,
     INVALID_CONTEXT = 201,
     INVALID_HANDLE = 400,
+    ILLEGAL_STATE = 401,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     ILLEGAL_ADDRESS = 700,
     PRIMARY_CONTEXT_ACTIVE = 708,
     LAUNCH_FAILED = 719,
-    NOT_SUPPORTED = 801
+    NOT_SUPPORTED = 801,
+    CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_INVALIDATED = 901,
+    CAPTURE_ISOLATION = 905,
+    CAPTURED_EVENT = 907,
+    CAPTURE_WRONG_THREAD = 908
 };
 // As cuda.h documents them; what pycuda tells of an error is its string.
 const std::map<int, const char *> ERRORS = {
@@ -45,11 +53,18 @@ const std::map<int, const char *> ERRORS = {
     {INVALID_DEVICE, "invalid device ordinal"},
     {INVALID_CONTEXT, "invalid device context"},
     {INVALID_HANDLE, "invalid resource handle"},
+    {ILLEGAL_STATE, "the operation cannot be performed in the present state"},
     {NOT_FOUND, "named symbol not found"},
     {ILLEGAL_ADDRESS, "an illegal memory access was encountered"},
     {PRIMARY_CONTEXT_ACTIVE, "primary context is active"},
     {LAUNCH_FAILED, "unspecified launch failure"},
     {NOT_SUPPORTED, "operation not supported"},
+    {CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"},
+    {CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"},
+    {CAPTURE_ISOLATION, "dependency created on uncaptured work in another stream"},
+    {CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"},
+    {CAPTURE_WRONG_THREAD,
+     "attempt to terminate a thread-local capture sequence from another thread"},
 };
 
 struct Kernel {
@@ -57,6 +72,8 @@ struct Kernel {
     void (*call)(void **);
     // Finds the parameters in one buffer; false where they are not as many bytes.
     bool (*unpack)(char *, size_t, std::vector<void *> &);
+    // Copies the parameters into one buffer.
+    std::vector<char> (*pack)(void **);
 };
 
 template <auto Function>
@@ -78,10 +95,21 @@ struct Caller<Function> {
         (next(sizeof(A), alignof(A)), ...);
         return at == size;
     }
+    static std::vector<char> pack(void **p) {
+        std::vector<char> buffer;
+        auto next = [&](size_t size, size_t alignment) {
+            buffer.resize((buffer.size() + alignment - 1) / alignment * alignment);
+            buffer.insert(buffer.end(), (char *)*p, (char *)*p + size);
+            p++;
+        };
+        (next(sizeof(A), alignof(A)), ...);
+        return buffer;
+    }
 };
 template <auto Function>
 Kernel kernel(bool has_barriers) {
-    return {has_barriers, Caller<Function>::call, Caller<Function>::unpack};
+    typedef Caller<Function> C;
+    return {has_barriers, C::call, C::unpack, C::pack};
 }
 
 const std::map<std::string, Kernel> KERNEL_TABLE = {
@@ -106,6 +134,8 @@ std::map<char *, Piece> memory;
 int integrated = 0, allocations = 0, launches = 0;
 long long memory_left = -1;
 int holders = 0, lost = 0, no_device = 0, sound_launches = -1, bad_launches = 0;
+int hanging = 0;  // what is queued is not done, and calls that wait for it do not return
+int blocked = 0;  // how many of those were made
 std::set<void *> modules, streams, events, made_contexts;
 thread_local std::vector<void *> contexts;  // of which the last is current
 
@@ -135,6 +165,7 @@ bool inside(const void *address, size_t size) {
 }
 
 int release(void *address) {
+    blocked += hanging;
     if (!entered()) return INVALID_CONTEXT;
     if (lost) return lost;
     Guard guard(tables);
@@ -217,7 +248,30 @@ void run(const Kernel &kernel, void **parameters) {
     }
 }
 
+int launch(const Kernel &kernel, Dim3 grid, Dim3 threads, void **parameters) {
+    Guard guard(mutex);
+    if (lost) return lost;
+    if (sound_launches > 0) {
+        sound_launches--;
+    } else if (sound_launches == 0 && bad_launches) {
+        bad_launches -= bad_launches > 0;
+        return LAUNCH_FAILED;
+    }
+    gridDim = grid, blockDim = threads;
+    launches++;
+    try {
+        run(kernel, parameters);
+    } catch (const std::exception &error) {
+        fprintf(stderr, "%s\n", error.what());
+        fibres::block.fibres.clear();  // they stand in the middle of a kernel
+        return LAUNCH_FAILED;
+    }
+    return OK;
+}
+
 }  // namespace
+
+#include "driver_graphs.h"
 
 extern "C" {
 
@@ -226,11 +280,14 @@ void pretend_integrated(int value) { integrated = value; }
 void run_descending(int value) { fibres::descending = value; }
 void limit_memory(long long bytes) { memory_left = bytes; }
 void fail_launches(int after, int count) { sound_launches = after, bad_launches = count; }
+void hang_device(int value) { hanging = value; }
+int count_blocked() { return blocked; }
 void lose_device() { lost = LAUNCH_FAILED; }
 void remove_device(int value) { no_device = value; }
 int count_holders() { return holders; }
 int count_handles() {
-    return (int)(modules.size() + streams.size() + events.size() + made_contexts.size());
+    return (int)(modules.size() + streams.size() + events.size() + made_contexts.size() +
+                 graphs.size() + executables.size());
 }
 int count_contexts() { return (int)contexts.size(); }  // on this thread's stack
 int count_allocations() { return allocations; }
@@ -253,6 +310,7 @@ int cuGetProcAddress_v2(const char *name, void **out, int, uint64_t, int *status
     }();
     *out = dlsym(self, (std::string(name) + "_v2").c_str());
     if (!*out) *out = dlsym(self, name);
+    if (!*out) *out = dlsym(self, (std::string(name) + "WithFlags").c_str());
     if (status) *status = *out ? 0 : 1;
     return *out ? OK : NOT_FOUND;
 }
@@ -283,11 +341,13 @@ int cuDevicePrimaryCtxRetain(void **context, int) {
     return holders++, *context = &mutex, OK;
 }
 int cuDevicePrimaryCtxRelease_v2(int) {
+    blocked += hanging;
     Guard guard(tables);
     if (!holders) return INVALID_CONTEXT;
     if (--holders == 0) {  // the context goes, with all that was made in it
         lost = OK;
         release_all(&mutex);
+        drop_all_graphs();
         for (auto *things : {&modules, &streams, &events}) {
             for (void *thing : *things) free(thing);
             things->clear();
@@ -307,39 +367,67 @@ int cuCtxPopCurrent_v2(void **context) {
     return contexts.pop_back(), OK;
 }
 
-int cuMemAlloc_v2(uint64_t *out, size_t size) { return allocate((char **)out, size); }
-int cuMemFree_v2(uint64_t address) { return release((void *)address); }
-int cuMemHostAlloc(void **out, size_t size, unsigned) { return allocate((char **)out, size); }
-int cuMemFreeHost(void *address) { return release(address); }
+int cuMemAlloc_v2(uint64_t *out, size_t size) {
+    if (int error = check_unordered()) return error;
+    return allocate((char **)out, size);
+}
+int cuMemFree_v2(uint64_t address) {
+    if (int error = check_unordered()) return error;
+    return release((void *)address);
+}
+int cuMemGetInfo_v2(size_t *left, size_t *total) {
+    if (!entered()) return INVALID_CONTEXT;
+    Guard guard(tables);
+    *left = *total = (size_t)8 << 30;
+    for (const auto &piece : memory) *left -= piece.second.size;
+    return OK;
+}
+int cuMemHostAlloc(void **out, size_t size, unsigned) { return cuMemAlloc_v2((uint64_t *)out, size); }
+int cuMemFreeHost(void *address) { return cuMemFree_v2((uint64_t)address); }
 int cuMemHostGetDevicePointer_v2(uint64_t *out, void *host, unsigned) {
     return *out = (uint64_t)host, inside(host, 1) ? OK : ILLEGAL_ADDRESS;
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
-    if (int error = check_transfer(stream, to, size, 0, 0)) return error;
-    return memcpy((void *)to, from, size), OK;
+    return queue(stream, [=] {
+        if (int error = check_transfer(stream, to, size, 0, 0)) return error;
+        return memcpy((void *)to, from, size), (int)OK;
+    });
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
-    if (int error = check_transfer(stream, 0, 0, from, size)) return error;
-    return memcpy(to, (void *)from, size), OK;
+    return queue(stream, [=] {
+        if (int error = check_transfer(stream, 0, 0, from, size)) return error;
+        return memcpy(to, (void *)from, size), (int)OK;
+    });
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *stream) {
-    if (int error = check_transfer(stream, to, size, from, size)) return error;
-    return memcpy((void *)to, (void *)from, size), OK;
+    return queue(stream, [=] {
+        if (int error = check_transfer(stream, to, size, from, size)) return error;
+        return memcpy((void *)to, (void *)from, size), (int)OK;
+    });
 }
 int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *stream) {
-    if (int error = check_transfer(stream, to, size, 0, 0)) return error;
-    return memset((void *)to, value, size), OK;
+    return queue(stream, [=] {
+        if (int error = check_transfer(stream, to, size, 0, 0)) return error;
+        return memset((void *)to, value, size), (int)OK;
+    });
 }
 
 int cuStreamCreate(void **out, unsigned) { return make(streams, out, 1); }
+int cuStreamQuery(void *stream) {
+    if (int error = check_stream(stream)) return error;
+    if (int error = check_uncaptured(stream)) return error;
+    return hanging ? NOT_READY : lost;
+}
 int cuStreamSynchronize(void *stream) {
-    int error = check_stream(stream);
-    return error ? error : lost;
+    if (int error = check_stream(stream)) return error;
+    if (int error = check_uncaptured(stream)) return error;
+    blocked += hanging;
+    return lost;
 }
 int cuStreamDestroy_v2(void *stream) { return drop(streams, stream); }
 int cuStreamWaitEvent(void *stream, void *event, unsigned) {
     if (int error = check_stream(stream)) return error;
-    return known(events, event) ? OK : INVALID_HANDLE;
+    return known(events, event) ? follow_event(stream, event) : INVALID_HANDLE;
 }
 
 typedef std::chrono::steady_clock::time_point Time;
@@ -347,20 +435,31 @@ int cuEventCreate(void **out, unsigned) { return make(events, out, sizeof(Time))
 int cuEventRecord(void *event, void *stream) {
     if (int error = check_stream(stream)) return error;
     if (!known(events, event)) return INVALID_HANDLE;
-    return *(Time *)event = std::chrono::steady_clock::now(), OK;
+    return *(Time *)event = std::chrono::steady_clock::now(), record_event(event, stream);
 }
-int cuEventSynchronize(void *event) { return known(events, event) ? OK : INVALID_HANDLE; }
+int cuEventQuery(void *event) {
+    int error = check_event(event);
+    return error ? error : hanging ? NOT_READY : OK;
+}
+int cuEventSynchronize(void *event) { return check_event(event); }
 int cuEventElapsedTime(float *ms, void *from, void *to) {
-    if (!known(events, from) || !known(events, to)) return INVALID_HANDLE;
+    for (void *event : {from, to})
+        if (int error = check_event(event)) return error;
     *ms = std::chrono::duration<float, std::milli>(*(Time *)to - *(Time *)from).count();
     return OK;
 }
 int cuEventElapsedTime_v2(float *ms, void *from, void *to) {
     return cuEventElapsedTime(ms, from, to);
 }
-int cuEventDestroy_v2(void *event) { return drop(events, event); }
+int cuEventDestroy_v2(void *event) {
+    record_event(event, nullptr);
+    return drop(events, event);
+}
 
-int cuModuleLoadData(void **out, const void *) { return make(modules, out, 1); }
+int cuModuleLoadData(void **out, const void *) {
+    if (int error = check_unordered()) return error;
+    return make(modules, out, 1);
+}
 int cuModuleLoadDataEx(void **out, const void *image, unsigned count, int *options, void **values) {
     for (unsigned i = 0; i < count; i++)
         if (options[i] == 4 || options[i] == 6) values[i] = nullptr;  // lengths of logs
@@ -375,36 +474,25 @@ int cuModuleGetFunction(void **out, void *module, const char *name) {
 }
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                    unsigned bz, unsigned, void *stream, void **parameters, void **extra) {
-    Guard guard(mutex);
-    if (int error = check_stream(stream)) return error;
-    if (lost) return lost;
-    if (sound_launches > 0) {
-        sound_launches--;
-    } else if (sound_launches == 0 && bad_launches) {
-        bad_launches -= bad_launches > 0;
-        return LAUNCH_FAILED;
-    }
     if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024 || gy > 65535 || gz > 65535)
         return INVALID_VALUE;
+    auto *kernel = (const Kernel *)function;
+    std::vector<char> packed;
     std::vector<void *> unpacked;
     if (extra) {
         // {CU_LAUNCH_PARAM_BUFFER_POINTER, buffer, CU_LAUNCH_PARAM_BUFFER_SIZE, &size, END}
         if (parameters || extra[0] != (void *)1 || extra[2] != (void *)2 || extra[4])
             return INVALID_VALUE;
-        auto &unpack = ((const Kernel *)function)->unpack;
-        if (!unpack((char *)extra[1], *(size_t *)extra[3], unpacked)) return INVALID_VALUE;
-        parameters = unpacked.data();
+        packed.assign((char *)extra[1], (char *)extra[1] + *(size_t *)extra[3]);
+        if (!kernel->unpack(packed.data(), packed.size(), unpacked)) return INVALID_VALUE;
+    } else {
+        packed = kernel->pack(parameters);
     }
-    gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};
-    launches++;
-    try {
-        run(*(const Kernel *)function, parameters);
-    } catch (const std::exception &error) {
-        fprintf(stderr, "%s\n", error.what());
-        fibres::block.fibres.clear();  // they stand in the middle of a kernel
-        return LAUNCH_FAILED;
-    }
-    return OK;
+    return queue(stream, [=]() mutable {
+        std::vector<void *> found;
+        kernel->unpack(packed.data(), packed.size(), found);
+        return launch(*kernel, {gx, gy, gz}, {bx, by, bz}, found.data());
+    });
 }
 
 }  // extern "C"

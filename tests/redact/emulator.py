@@ -21,12 +21,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from edge.errors import ModelError
 from edge.frame import Planes
+from edge.inference.bound import CudaMemory
 from edge.inference.cuda import Cuda
 from edge.inference.gpu import gpu_here
 from edge.inference.kernels import HEADERS, SOURCE, sources
+from edge.inference.onnx_cuda_proof import cuda_trouble
 from edge.inference.picture import DevicePicture
 
 _HERE = Path(__file__).resolve().parent
@@ -48,6 +51,16 @@ class Device:
     cuda: Cuda
     image: bytes
     emulator: ctypes.CDLL | None = None
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is one on the CPU, be it one that a whole process takes for its GPU: all that
+        is queued is done at once, and times say nothing."""
+        return self.emulator is not None or ON_CPU in os.environ
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        """Without the kernels: hypothesis refuses to print as much of an example."""
+        printer.text(f"Device({self.cuda.target}, emulated={self.is_cpu})")
 
 
 def build(folder: Path, changes: Mapping[str, str] | None = None, *flags: str) -> Path:
@@ -114,8 +127,19 @@ def real() -> Device:
     try:
         (compiled,) = compile_kernels((cuda.target,))
     except ModelError as error:
+        if ON_CPU in os.environ:  # which has its own
+            return Device(cuda, b"\0")
         pytest.skip(str(error))
     return Device(cuda, compiled.data)
+
+
+def onnx_memory(device: Device) -> CudaMemory:
+    """Where ONNX Runtime computes for a device, or skip: a CPU's memory is the CPU's."""
+    if device.is_cpu:
+        return CudaMemory(device.cuda, device_type="cpu")
+    if (trouble := cuda_trouble()) is not None:
+        pytest.skip(f"ONNX Runtime cannot use the GPU: {trouble}")
+    return CudaMemory(device.cuda)
 
 
 @pytest.fixture(

@@ -1,13 +1,21 @@
-"""Frames that stay on the GPU, from the decoder to the encoder, in a process whose libcuda.so.1 is
-the CPU (tests.redact.by_name). In the place of NVDEC: FFmpeg's software decoder, whose frames it
-uploads itself; in the place of NVENC: x264, which has them downloaded."""
+"""Frames that stay on the GPU, from the decoder to the encoder: on a GPU where one is, decoded by
+NVDEC and otherwise, and in a process whose libcuda.so.1 is the CPU (tests.redact.by_name).
+
+In the place of NVDEC: FFmpeg's software decoder, whose frames it uploads itself; in the place of
+NVENC: x264, which has them downloaded."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import io
 import itertools
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +23,34 @@ import av
 import numpy as np
 import pytest
 from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import CudaContext
 
 from edge.delay import Judgement, Verdict
 from edge.detection import FloatArray
 from edge.errors import InferenceError
 from edge.frame import Frame
-from edge.inference.dlpack import count_lent
+from edge.inference.cuda import Cuda
+from edge.inference.dlpack import DeviceArray, count_lent
 from edge.inference.picture import DevicePicture
 from edge.inference.surfaces import SurfaceRoom
+from edge.media.codecs import VideoSettings
+from edge.media.encoder_probe import probe_encoders
+from edge.media.encoders import (
+    NVENC,
+    SOFTWARE,
+    EncoderSetup,
+    EncoderState,
+    PictureInfo,
+    encoder_setup,
+)
 from edge.media.hardware_decoder import DecoderFailed
-from edge.media.nvdec import NvdecDecoder, OnGpu
+from edge.media.live_encoder import LiveEncoder
+from edge.media.nvdec import Context, NvdecDecoder, OnGpu, open_nvdec
 from edge.media.nvdec_proof import Proof, prove
-from edge.media.picture import HostPicture
-from edge.media.surface import SurfacePicture, locate
+from edge.media.picture import HostPicture, copy_tags
+from edge.media.picture_encoder import EncoderFailed, FfmpegPictureEncoder
+from edge.media.surface import STORED, SurfacePicture, locate
 from edge.motion import analysis_size
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
@@ -37,7 +60,8 @@ from edge.redact.failover import FailoverRedactor
 from edge.redact.watermark import Watermark
 from edge.release import Releaser
 from tests.harness import SIZE, film
-from tests.redact.emulator import Device, emulated, shipped
+from tests.media.live_feed import Info
+from tests.redact.emulator import ON_CPU, Device, emulated, real, shipped
 
 WIDTH, HEIGHT = SIZE
 BOXES: FloatArray = np.array([[40, 30, 150, 170], [200, 100, 330, 250]], np.float32)
@@ -46,26 +70,8 @@ HOLD_S = 0.5
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Device:
-    return emulated(shipped())
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("surfaces") / "clip.mp4", sound=False)
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(gpu: Device) -> Iterator[None]:
-    """Every test gives back what it took, on the GPU and of tensors."""
-    assert gpu.emulator is not None
-    gpu.cuda.enter()
-    gc.collect()
-    before = gpu.emulator.count_live()
-    yield
-    gpu.emulator.fail_launches(-1, 0)
-    gc.collect()
-    assert (gpu.emulator.count_live(), count_lent()) == (before, 0)
 
 
 class Uploading:
@@ -93,7 +99,109 @@ class Uploading:
             yield self._graph.pull()
 
 
-def on_gpu(gpu: Device) -> OnGpu:
+class Lending:
+    """A decoder whose frames are put into memory of ours on the GPU.
+
+    FFmpeg's own upload opens a context of its own, whose memory a real GPU's kernels in the
+    primary one need not reach.
+    """
+
+    PITCH = 768
+
+    def __init__(self, cuda: Cuda, stream: av.VideoStream) -> None:
+        self._cuda, self._context = cuda, stream.codec_context
+        self._frames = CudaContext(primary_ctx=True)
+
+    def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
+        for frame in self._context.decode(packet):
+            yield self._lent(frame)
+
+    def _lent(self, frame: av.VideoFrame) -> av.VideoFrame:
+        cuda, pitch, height, width = self._cuda, self.PITCH, frame.height, frame.width
+        held = np.full((height * 3 // 2, pitch), 0xEE, np.uint8)
+        held[:, :width] = frame.reformat(format=STORED).to_ndarray(format=STORED)
+        cuda.enter()
+        address, stream = cuda.allocate(held.nbytes), cuda.stream()
+        cuda.upload(address, held.ctypes.data, held.nbytes, stream)
+        cuda.wait(stream)
+        cuda.drop_stream(stream)
+        planes = [0, 1]
+
+        def release() -> None:
+            planes.pop()
+            if not planes:
+                cuda.enter()
+                cuda.free(address)
+
+        luma = DeviceArray(address, (height, width), (pitch, 1), release)
+        half = (height // 2, width // 2, 2)
+        chroma = DeviceArray(address + height * pitch, half, (pitch, 2, 1), release)
+        there = av.VideoFrame.from_dlpack((luma, chroma), STORED, cuda_context=self._frames)
+        copy_tags(frame, there)
+        there.duration, there.dts = frame.duration, frame.dts
+        return there
+
+
+@dataclass(frozen=True)
+class Decoding(Device):
+    """A device, and what decodes to frames of format cuda on it. nvdec: whether that is NVDEC."""
+
+    opener: Callable[[av.VideoStream], Context] = Uploading
+    nvdec: bool = False
+
+
+def nvdec_here() -> bool:
+    """Whether NVDEC's library is. What it does wrong where it is, is for tests to find."""
+    try:
+        ctypes.CDLL("libnvcuvid.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def need_nvdec() -> None:
+    if not nvdec_here():
+        pytest.skip("libnvcuvid.so.1 of NVIDIA's driver is not here (in a container, "
+                    "NVIDIA_DRIVER_CAPABILITIES has to name video)")  # fmt: skip
+
+
+# FFmpeg finds libcuda by its name: the driver on the CPU has to be what a process finds by it.
+@pytest.fixture(
+    scope="module",
+    params=[
+        *(["cpu"] if ON_CPU in os.environ else []),
+        pytest.param("gpu", marks=pytest.mark.gpu),
+        pytest.param("gpu, NVDEC", marks=pytest.mark.gpu),
+    ],
+)
+def gpu(request: pytest.FixtureRequest) -> Decoding:
+    if request.param == "cpu":
+        device = emulated(shipped())
+        return Decoding(device.cuda, device.image, device.emulator)
+    device = real()
+    if "NVDEC" not in request.param:
+        return Decoding(device.cuda, device.image, None, partial(Lending, device.cuda))
+    need_nvdec()
+    return Decoding(device.cuda, device.image, None, open_nvdec, nvdec=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(gpu: Decoding) -> Iterator[None]:
+    """Every test gives back what it took: of tensors, and where that can be counted, on the GPU."""
+
+    def left() -> tuple[int, int]:
+        gc.collect()
+        return gpu.emulator.count_live() if gpu.emulator else 0, count_lent()
+
+    gpu.cuda.enter()
+    before, _ = left()
+    yield
+    if gpu.emulator:
+        gpu.emulator.fail_launches(-1, 0)
+    assert left() == (before, 0)
+
+
+def on_gpu(gpu: Decoding) -> OnGpu:
     return OnGpu(gpu.cuda, gpu.image, HOLD_S)
 
 
@@ -106,10 +214,10 @@ def all_of(
     ]  # fmt: skip
 
 
-def surfaces(gpu: Device, clip: Path, count: int = 8) -> list[SurfacePicture]:
+def surfaces(gpu: Decoding, clip: Path, count: int = 8) -> list[SurfacePicture]:
     with av.open(str(clip)) as source:
         stream = source.streams.video[0]
-        decoder = NvdecDecoder(stream, on_gpu(gpu), Uploading)
+        decoder = NvdecDecoder(stream, on_gpu(gpu), gpu.opener)
         frames = (
             frame for packet in source.demux(stream)
             for frame in decoder.decode(packet if packet.size else None)
@@ -130,7 +238,7 @@ def nv12(picture: SurfacePicture | HostPicture) -> np.ndarray:
     return picture.frame.to_ndarray(format="nv12")
 
 
-def test_frames_lie_in_slots_as_nvenc_reads_them_with_their_times(gpu: Device, clip: Path):
+def test_frames_lie_in_slots_as_nvenc_reads_them_with_their_times(gpu: Decoding, clip: Path):
     with av.open(str(clip)) as source:
         wanted = [
             (f.pts, f.time_base, f.duration) for f in itertools.islice(source.decode(video=0), 8)
@@ -149,9 +257,8 @@ def test_frames_lie_in_slots_as_nvenc_reads_them_with_their_times(gpu: Device, c
 
 
 def test_what_is_seen_of_a_surface_is_what_is_seen_of_a_picture_of_the_host(
-    gpu: Device, clip: Path
+    gpu: Decoding, clip: Path
 ):
-    assert gpu.emulator is not None
     size = analysis_size(WIDTH, HEIGHT)
     for mine, host in zip(surfaces(gpu, clip, 3), hosts(clip, 3), strict=True):
         np.testing.assert_array_equal(mine.shrink(160, 96), host.shrink(160, 96))
@@ -165,7 +272,7 @@ def test_what_is_seen_of_a_surface_is_what_is_seen_of_a_picture_of_the_host(
     assert mine.small_luma(64, 48).shape == (48, 64)
 
 
-def releaser(gpu: Device, *, marked: bool = False) -> tuple[Releaser, FailoverRedactor]:
+def releaser(gpu: Decoding, *, marked: bool = False) -> tuple[Releaser, FailoverRedactor]:
     def make() -> CudaRedactor:
         return CudaRedactor(RedactionStyle(), gpu.cuda, gpu.image, WIDTH, HEIGHT)
 
@@ -181,7 +288,7 @@ def frame_of(picture: Any) -> Frame:
 
 
 @pytest.mark.parametrize("marked", [False, True], ids=["plain", "watermark"])
-def test_a_surface_is_hidden_where_it_is(gpu: Device, clip: Path, marked: bool):
+def test_a_surface_is_hidden_where_it_is(gpu: Decoding, clip: Path, marked: bool):
     mine, host = surfaces(gpu, clip, 1)[0], hosts(clip, 1)[0]
     there, _ = releaser(gpu, marked=marked)
     here = Releaser(
@@ -196,7 +303,7 @@ def test_a_surface_is_hidden_where_it_is(gpu: Device, clip: Path, marked: bool):
     assert difference.max() <= 1
 
 
-def test_what_was_seen_on_the_host_before_is_not_seen_after(gpu: Device, clip: Path):
+def test_what_was_seen_on_the_host_before_is_not_seen_after(gpu: Decoding, clip: Path):
     mine = surfaces(gpu, clip, 1)[0]
     before = mine.shrink(WIDTH, HEIGHT)
     releaser(gpu)[0].clear(frame_of(mine), RELEASE, BOXES, [1, 2])
@@ -204,7 +311,9 @@ def test_what_was_seen_on_the_host_before_is_not_seen_after(gpu: Device, clip: P
     assert (before[:, 40:160, 50:140] != after[:, 40:160, 50:140]).mean() > 0.5
 
 
-def test_a_masked_surface_leaves_as_a_copy_and_late_lanes_see_the_original(gpu: Device, clip: Path):
+def test_a_masked_surface_leaves_as_a_copy_and_late_lanes_see_the_original(
+    gpu: Decoding, clip: Path
+):
     mine, host = surfaces(gpu, clip, 1)[0], hosts(clip, 1)[0]
     original = nv12(host)
     cleared = releaser(gpu)[0].clear(frame_of(mine), MASK, BOXES, [1, 2])
@@ -215,7 +324,7 @@ def test_a_masked_surface_leaves_as_a_copy_and_late_lanes_see_the_original(gpu: 
     assert difference.max() <= 1
 
 
-def test_edited_on_the_host_it_lives_there(gpu: Device, clip: Path):
+def test_edited_on_the_host_it_lives_there(gpu: Decoding, clip: Path):
     mine = surfaces(gpu, clip, 1)[0]
     mine.edit().y[:] = 90
     assert mine.surface is None
@@ -224,8 +333,9 @@ def test_edited_on_the_host_it_lives_there(gpu: Device, clip: Path):
     assert (nv12(mine)[:HEIGHT] == 90).all()
 
 
-def test_a_gpu_that_fails_masks_and_then_the_cpu_hides_on_the_host(gpu: Device, clip: Path):
-    assert gpu.emulator is not None
+def test_a_gpu_that_fails_masks_and_then_the_cpu_hides_on_the_host(gpu: Decoding, clip: Path):
+    if gpu.emulator is None:
+        pytest.skip("faults are planted in the driver on the CPU only")
     there, redactor = releaser(gpu)
     here = Releaser(CpuRedactor(RedactionStyle()))
     pictures, originals = surfaces(gpu, clip, 6), hosts(clip, 6)
@@ -243,7 +353,7 @@ def test_a_gpu_that_fails_masks_and_then_the_cpu_hides_on_the_host(gpu: Device, 
     assert redactor.on_cpu
 
 
-def test_of_a_lost_gpu_nothing_is_shown(gpu: Device, clip: Path, monkeypatch: pytest.MonkeyPatch):
+def test_of_a_lost_gpu_nothing_is_shown(gpu: Decoding, clip: Path, monkeypatch: pytest.MonkeyPatch):
     mine = surfaces(gpu, clip, 1)[0]
 
     def lost(*_: Any) -> None:
@@ -256,10 +366,10 @@ def test_of_a_lost_gpu_nothing_is_shown(gpu: Device, clip: Path, monkeypatch: py
         assert len(np.unique(blank.to_ndarray(format="nv12"))) == 1
 
 
-def test_where_all_slots_are_taken_frames_come_to_the_host(gpu: Device, clip: Path):
+def test_where_all_slots_are_taken_frames_come_to_the_host(gpu: Decoding, clip: Path):
     with av.open(str(clip)) as source:
         stream = source.streams.video[0]
-        decoder = NvdecDecoder(stream, on_gpu(gpu), Uploading)
+        decoder = NvdecDecoder(stream, on_gpu(gpu), gpu.opener)
         decoder._count = 3
         kept = all_of(source, stream, decoder)
     kinds = [frame.format.name for frame in kept]
@@ -275,8 +385,7 @@ def test_where_all_slots_are_taken_frames_come_to_the_host(gpu: Device, clip: Pa
     assert decoder.room.free == 3
 
 
-def test_the_memory_stays_while_a_frame_is_left(gpu: Device, clip: Path):
-    assert gpu.emulator is not None
+def test_the_memory_stays_while_a_frame_is_left(gpu: Decoding, clip: Path):
     mine = surfaces(gpu, clip, 3)[-1]
     gc.collect()
     np.testing.assert_array_equal(nv12(mine), nv12(hosts(clip, 3)[-1]))
@@ -288,7 +397,7 @@ def test_the_memory_stays_while_a_frame_is_left(gpu: Device, clip: Path):
     np.testing.assert_array_equal(held[0].to_ndarray(format="nv12"), wanted)
 
 
-def test_slots_come_back_from_whatever_thread_drops_them(gpu: Device, clip: Path):
+def test_slots_come_back_from_whatever_thread_drops_them(gpu: Decoding, clip: Path):
     pictures = surfaces(gpu, clip, 8)
     room = pictures[0]._room
     free = room.free
@@ -312,14 +421,14 @@ class Refusing:
 
 
 def test_damaged_packets_are_passed_over_and_hardware_that_fails_is_told_of(
-    gpu: Device, clip: Path
+    gpu: Decoding, clip: Path
 ):
     damaged = av.error.InvalidDataError(1, "damaged")
     broken = av.error.ExternalError(2, "broken")
     with av.open(str(clip)) as source:
         stream = source.streams.video[0]
         packets = [packet for packet in source.demux(stream) if packet.size]
-        decoder = NvdecDecoder(stream, on_gpu(gpu), Uploading)
+        decoder = NvdecDecoder(stream, on_gpu(gpu), gpu.opener)
         assert [frame for packet in packets[:6] for frame in decoder.decode(packet)]
         decoder._context = Refusing(damaged)
         for _ in range(15):
@@ -339,7 +448,7 @@ def test_damaged_packets_are_passed_over_and_hardware_that_fails_is_told_of(
             list(silent.decode(packets[0]))
 
 
-def test_what_ffmpeg_gives_without_the_hardware_is_refused(gpu: Device, clip: Path):
+def test_what_ffmpeg_gives_without_the_hardware_is_refused(gpu: Decoding, clip: Path):
     with av.open(str(clip)) as source:
         stream = source.streams.video[0]
         decoder = NvdecDecoder(stream, on_gpu(gpu), lambda s: s.codec_context)
@@ -347,8 +456,10 @@ def test_what_ffmpeg_gives_without_the_hardware_is_refused(gpu: Device, clip: Pa
             all_of(source, stream, decoder)
 
 
-def test_nvdec_itself_is_not_here(gpu: Device, clip: Path):
-    """FFmpeg's CUDA is, so that everything up to the decoder's library runs."""
+def test_without_nvdec_its_decoder_fails(gpu: Decoding, clip: Path):
+    """FFmpeg's CUDA is there, so that everything up to the decoder's library runs."""
+    if nvdec_here():
+        pytest.skip("libnvcuvid.so.1 is here")
     with av.open(str(clip)) as source:
         stream = source.streams.video[0]
         decoder = NvdecDecoder(stream, on_gpu(gpu))
@@ -356,16 +467,16 @@ def test_nvdec_itself_is_not_here(gpu: Device, clip: Path):
             all_of(source, stream, decoder)
 
 
-class Faulty(Uploading):
+class Faulty:
     """A decoder on the GPU that does something wrong to the film that it is tried with."""
 
-    def __init__(self, stream: av.VideoStream, fault: str) -> None:
-        super().__init__(stream)
+    def __init__(self, sound: Context, fault: str) -> None:
+        self._sound = sound
         self._fault, self._count = fault, 0
         self._before: av.VideoFrame | None = None
 
     def decode(self, packet: Packet[Any] | None) -> Iterator[av.VideoFrame]:
-        for frame in super().decode(packet):
+        for frame in self._sound.decode(packet):
             self._count += 1
             if self._count == 10 and self._fault == "late":
                 yield self._before
@@ -379,12 +490,12 @@ class Faulty(Uploading):
             yield frame
 
 
-def test_a_decoder_that_gives_what_h264_defines_is_believed_once_for_all(gpu: Device):
+def test_a_decoder_that_gives_what_h264_defines_is_believed_once_for_all(gpu: Decoding):
     tried: list[av.VideoStream] = []
 
-    def opener(stream: av.VideoStream) -> Uploading:
+    def opener(stream: av.VideoStream) -> Context:
         tried.append(stream)
-        return Uploading(stream)
+        return gpu.opener(stream)
 
     proof = Proof()
     for _ in range(3):
@@ -396,13 +507,106 @@ def test_a_decoder_that_gives_what_h264_defines_is_believed_once_for_all(gpu: De
     ("fault", "said"),
     [("late", "frame 9 of a film"), ("lost", "came 23"), ("host", "frames of nv12")],
 )
-def test_a_decoder_that_gives_something_else_is_not_used(gpu: Device, fault: str, said: str):
+def test_a_decoder_that_gives_something_else_is_not_used(gpu: Decoding, fault: str, said: str):
     proof = Proof()
     for _ in range(2):
         with pytest.raises(DecoderFailed, match=said):
-            proof.demand(on_gpu(gpu), lambda stream: Faulty(stream, fault))
+            proof.demand(on_gpu(gpu), lambda stream: Faulty(gpu.opener(stream), fault))
 
 
-def test_without_nvdec_the_proof_says_so(gpu: Device):
+def test_without_nvdec_the_proof_says_so(gpu: Decoding):
+    if nvdec_here():
+        pytest.skip("libnvcuvid.so.1 is here")
     with pytest.raises(DecoderFailed):
         prove(on_gpu(gpu))
+
+
+def test_nvdec_gives_what_h264_defines(gpu: Decoding):
+    if not gpu.nvdec:
+        pytest.skip("another decoder is tested here")
+    prove(on_gpu(gpu))
+
+
+# --- encoding ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Reading:
+    """Encodes frames as NVENC does, where they are."""
+
+    info: PictureInfo
+    setup: EncoderSetup
+    given: list[str] = field(default_factory=list)
+    """The pixel format of each frame."""
+    lost: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        software = encoder_setup(
+            SOFTWARE, self.info, self.setup.settings, steady=self.setup.steady, relieves=True
+        )
+        self._real = FfmpegPictureEncoder(self.info, software)
+
+    @property
+    def template(self) -> Stream:
+        return self._real.template
+
+    @property
+    def header(self) -> bytes:
+        return self._real.header
+
+    def encode(self, frame: av.VideoFrame) -> Iterator[Packet[Any]]:
+        if self.lost():
+            raise EncoderFailed("the device is lost")
+        self.given.append(frame.format.name)
+        host = frame
+        if frame.sw_format is not None:
+            host = frame.reformat(format=frame.sw_format.name)
+            host.pts, host.time_base = frame.pts, frame.time_base
+            host.pict_type = frame.pict_type
+        yield from self._real.encode(host)
+
+    def flush(self) -> Iterator[Packet[Any]]:
+        yield from self._real.flush()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+@pytest.fixture
+def encoder(gpu: Decoding) -> Iterator[LiveEncoder]:
+    """NVENC, or what stands for it on the driver on the CPU."""
+    info = Info(WIDTH, HEIGHT, Fraction(25), "nv12")
+    settings = VideoSettings(codec=NVENC, bitrate=6_000_000)
+    if gpu.emulator is not None:
+        stands: dict[str, Any] = {
+            "probe": lambda _: {NVENC: EncoderState("works")}, "opener": Reading,
+        }  # fmt: skip
+        made = LiveEncoder(info, settings, steady=True, on_gpu=True, **stands)
+    else:
+        state = probe_encoders((NVENC,))[NVENC]
+        if state.state != "works":
+            pytest.skip(f"{NVENC} {state}")
+        made = LiveEncoder(info, settings, steady=True, on_gpu=True)
+    yield made
+    made.close()
+
+
+def test_surfaces_are_encoded_where_they_are(gpu: Decoding, encoder: LiveEncoder, clip: Path):
+    """What comes out of it looks like what went in: NVENC reads the right memory, when it is done
+    being written, in the right layout."""
+    pictures = surfaces(gpu, clip, 24)
+    originals = [nv12(picture) for picture in pictures]
+    assert encoder.encoder == NVENC
+    assert encoder._picture.setup.on_gpu
+    packets = [p for n, one in enumerate(pictures) for p in encoder.encode(one, n / 25)]
+    assert all(one.surface is not None for one in pictures), "none was brought to the host for it"
+    packets += [p for p in encoder.flush() if p.is_video]
+    assert encoder.encoder == NVENC, "it was not replaced"
+    header = encoder.template(0).codec_context.extradata
+    film = io.BytesIO(b"".join([header or b"", *(p.data for p in packets)]))
+    with av.open(film, "r", format="h264") as source:
+        shown = [frame.to_ndarray(format=STORED) for frame in source.decode(video=0)]
+    assert len(shown) == len(originals)
+    for mine, original in zip(shown, originals, strict=True):
+        error = np.mean((mine.astype(float) - original) ** 2)
+        assert 10 * np.log10(255**2 / max(error, 1e-9)) > 30  # dB; another frame's is below 20
