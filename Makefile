@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIP ?= demo/clip.mp4
 
-.PHONY: help demo test test-live test-slow test-export test-export-slow lint format bench schema deb clean
+.PHONY: help demo test test-live test-slow test-export test-export-slow test-gpu lint format bench schema deb clean
 
 help:
 	@echo "make demo    set up, make a clip, hide its faces, show before and after"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-live  the tests against real servers (.ci/packages.sh installs those)"
 	@echo "make test-export  models to engines, in an environment of its own (PyTorch: 1 GB)"
 	@echo "make test-export-slow  the same with YOLO, docTR, DeBERTa and Whisper, a quarter of an hour"
+	@echo "make test-gpu  what only an NVIDIA GPU can show, and its benchmark (several GB of packages)"
 	@echo "make lint    ruff (lint, format) and mypy"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make bench   speed beside a plain transcode (CLIP=… for a clip of your own)"
@@ -44,6 +45,9 @@ test-export:
 
 test-export-slow:
 	@PYTHON=$(PYTHON) .ci/export.sh slow
+
+test-gpu:
+	@PYTHON=$(PYTHON) .ci/gpu.sh
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,7 +17,14 @@ from typing import Final
 from edge import __version__
 from edge.config import Settings
 from edge.config_io import available_profiles, load_config
-from edge.doctor_gpu import binding_use, device_use, onnx_use, redaction_use, scaling_use
+from edge.doctor_gpu import (
+    binding_use,
+    device_use,
+    frames_use,
+    onnx_use,
+    redaction_use,
+    scaling_use,
+)
 from edge.doctor_lanes import LaneDoctor
 from edge.doctor_report import (
     Engines,
@@ -101,6 +108,7 @@ def collect(
         live_encoder=_live_encoder(media),
         redaction=_tilde(redaction_use(machine)),
         scaling=_tilde(scaling_use(machine)),
+        frames=_tilde(frames_use(machine)),
         onnx_on_gpu=_tilde(onnx_use(machine)),
         cuda_binding=_tilde(binding_use(machine)),
         problems=tuple(

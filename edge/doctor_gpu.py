@@ -12,6 +12,9 @@ from edge.inference.choice import cuda_trouble
 from edge.inference.cuda import Cuda
 from edge.inference.eyes_proof import prove
 from edge.inference.kernels import load_kernels
+from edge.media.hardware_decoder import DecoderFailed
+from edge.media.nvdec import OnGpu
+from edge.media.nvdec_proof import prove as prove_nvdec
 from edge.probe import Machine
 from edge.redact.cuda_proof import open_redactor
 from edge.redact.effects import RedactionStyle
@@ -88,3 +91,22 @@ def scaling_use(machine: Machine) -> str:
     except PrivaedgeError as error:
         return f"CPU: {error}"
     return "the GPU's kernels pass their self-test, models on the GPU use them"
+
+
+def frames_use(machine: Machine) -> str:
+    """Return one line: where frames of a live source lie with runtime.device=cuda, by decoding a
+    film made to try it."""
+    if machine.gpu_trouble:
+        return "host: the NVIDIA driver does not answer"
+    if not machine.gpus:
+        return "host: no NVIDIA GPU is here"
+    try:
+        cuda = Cuda()
+        if cuda.integrated:
+            return "memory that host and GPU share"
+        prove_nvdec(OnGpu(cuda, load_kernels(cuda.target), hold_s=0.0))
+    except PrivaedgeError as error:
+        return f"host: {error}"
+    except DecoderFailed as error:
+        return f"host: NVDEC cannot be used: {error}"
+    return "GPU: NVDEC decodes what it should, runtime.device=cuda leaves H.264 and H.265 there"

@@ -112,6 +112,8 @@ class Report:
     """What hides regions here, and whether the GPU could."""
     scaling: str
     """What scales and converts the pictures that models on the GPU look at."""
+    frames: str
+    """Where the frames of a live source lie with runtime.device=cuda, or why not on the GPU."""
     onnx_on_gpu: str
     """Whether ONNX Runtime computes on the GPU here, or why it does not."""
     cuda_binding: str
@@ -198,6 +200,7 @@ def _machine_facts(report: Report) -> list[tuple[str, str]]:
         ("CUDA binding", report.cuda_binding),
         ("Redaction", report.redaction),
         ("Scaling", report.scaling),
+        ("Frames", report.frames),
         ("Engines", f"{len(report.engines.files)} in {report.engines.folder}"),
         ("Optional", _optional(report.packages)),
         ("Model folders", ", ".join(report.model_folders) or "none yet"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import doctor_gpu, probe
-from edge.doctor_gpu import device_use, onnx_use, redaction_use, scaling_use
+from edge.doctor_gpu import device_use, frames_use, onnx_use, redaction_use, scaling_use
 from edge.doctor_report import LanePart
 from edge.inference.choice import Choice
 from edge.inference.gpu import gpu_here
@@ -43,6 +43,23 @@ def test_kernels_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     vouch(tmp_path, device)
     said = redaction_use(WITH)
     assert said == "CPU; the GPU's kernels pass their self-test, runtime.device=cuda uses them"
+
+
+def test_where_frames_lie_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert frames_use(WITHOUT) == "host: no NVIDIA GPU is here"
+    hung = dataclasses.replace(WITHOUT, gpu_trouble="timed out")
+    assert frames_use(hung) == "host: the NVIDIA driver does not answer"
+    device = emulated(shipped())
+    monkeypatch.setattr(doctor_gpu, "Cuda", lambda: device.cuda)
+    monkeypatch.setenv("PRIVAEDGE_ENGINES", str(tmp_path))
+    assert frames_use(WITH).startswith("host: the kernels have not been compiled for this GPU")
+    vouch(tmp_path, device)
+    if gpu_here() is None:
+        assert frames_use(WITH).startswith("host: NVDEC cannot be used: FFmpeg has no CUDA here")
+    monkeypatch.setattr(doctor_gpu, "prove_nvdec", lambda on_gpu: None)
+    assert frames_use(WITH).startswith("GPU: NVDEC decodes what it should")
+    monkeypatch.setattr(device.cuda, "integrated", True)
+    assert frames_use(WITH) == "memory that host and GPU share"
 
 
 def test_what_scales_pictures_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -70,7 +70,8 @@ class Context:
         if not self._results:
             types = {spec.name: spec.dtype for spec in self._model.input_specs}
             zeros = {n: np.zeros(s, types[n]) for n, s in self._shapes.items()}
-            self._results = {n: v.shape for n, v in self._model.run(zeros).items()}
+            values = self._model._session.run(self._model.outputs, zeros)
+            self._results = dict(zip(self._model.outputs, (v.shape for v in values), strict=True))
         return self._results[name]
 
     def set_tensor_address(self, name: str, address: int) -> bool:

@@ -135,6 +135,12 @@ int cuStreamEndCapture(void *stream, void **graph) {
     if (invalid) return CAPTURE_INVALIDATED;
     return graphs[*graph = malloc(1)] = works, OK;
 }
+int cuStreamIsCapturing(void *stream, int *status) {
+    if (int error = check_stream(stream)) return error;
+    Guard guard(tables);
+    Capture *capture = capture_on(stream);
+    return *status = capture ? 1 + capture->invalid : 0, OK;
+}
 int cuGraphInstantiateWithFlags(void **executable, void *graph, uint64_t flags) {
     *executable = nullptr;
     if (!entered()) return INVALID_CONTEXT;
