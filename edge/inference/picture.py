@@ -95,5 +95,5 @@ class ResidentPicture(ABC):
 
     @abstractmethod
     def edit_surface(self) -> DevicePicture | None:
-        """Return where kernels may change it, once every lane has judged it; None where it has been
-        edited on the host, and lives there now."""
+        """Return where kernels may change it; None where it is lent, or has been edited on the
+        host, and lives there now: then it is to be edited there."""

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange
 from edge.errors import InferenceError
 from edge.frame import ByteArray, PlaneLayout, Planes
 from edge.inference.dlpack import DeviceArray, read_plane
-from edge.inference.picture import DevicePicture, ResidentPicture
+from edge.inference.picture import DevicePicture, PictureLeftError, ResidentPicture
 from edge.inference.surfaces import Slot, SurfaceRoom
 from edge.media.picture import HostPicture, copy_tags, plane_views
 
@@ -45,6 +45,9 @@ class SurfacePicture(ResidentPicture):
         self._host: HostPicture | None = None
         """A copy; the picture itself once `_on_host`."""
         self._on_host = False
+        self._edited = False
+        """Where it is, by kernels."""
+        self._lent = 0
         self._lock = threading.RLock()
 
     @property
@@ -95,8 +98,16 @@ class SurfacePicture(ResidentPicture):
 
     @contextmanager
     def lend(self) -> Iterator[DevicePicture]:
-        """Lend the samples to kernels that read them."""
-        yield self._there
+        """Lend the samples to kernels that read them; see SharedPicture."""
+        with self._lock:
+            if self._edited:
+                raise PictureLeftError
+            self._lent += 1
+        try:
+            yield self._there
+        finally:
+            with self._lock:
+                self._lent -= 1
 
     def edit(self) -> Planes:
         """Return the host's planes, which are the picture from now on. Raises InferenceError."""
@@ -106,16 +117,15 @@ class SurfacePicture(ResidentPicture):
             return host.edit()
 
     def edit_surface(self) -> DevicePicture | None:
-        """Return where kernels may change the picture; None where it lives on the host.
+        """Return where kernels may change the picture; None where it lives on the host, and where
+        it is lent: a surface is not copied for those that still look, a picture of the host is.
 
-        Only once every lane has judged it: unlike host planes, a surface is never copied for those
-        that still look. What has been seen of it on the host is forgotten: it shows what is going
-        to be hidden.
+        What has been seen of it on the host is forgotten: it shows what is going to be hidden.
         """
         with self._lock:
-            if self._on_host:
+            if self._on_host or self._lent:
                 return None
-            self._host = None
+            self._host, self._edited = None, True
             return self._there
 
     def apart(self) -> HostPicture:

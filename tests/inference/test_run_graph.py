@@ -146,11 +146,12 @@ def test_where_an_axis_is_free_or_it_is_not_wanted_nothing_is_recorded(device: D
 def test_memory_of_the_engine_that_lies_elsewhere_is_recorded_anew(device: Device):
     engine = opened(device, network())
     look(engine, 0)
-    before = dict(engine._slots)
     for name in ("x", "twice"):
-        engine._slots[name] = engine._parts.memory.slot()
+        slot = engine._slots[name]
+        before = slot.address
+        slot.reserve(1 << 20)
+        assert slot.address != before
         look(engine, 1)
-        before[name].view((4 * LENGTH,), np.dtype(np.uint8))[:] = 0xEE
         look(engine, 2)
     assert engine.graph is not None
     assert context(engine).runs == 2 + 2 + 2

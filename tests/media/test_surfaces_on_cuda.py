@@ -32,7 +32,7 @@ from edge.errors import InferenceError
 from edge.frame import Frame
 from edge.inference.cuda import Cuda
 from edge.inference.dlpack import DeviceArray, count_lent
-from edge.inference.picture import DevicePicture
+from edge.inference.picture import DevicePicture, PictureLeftError
 from edge.inference.surfaces import SurfaceRoom
 from edge.media.codecs import VideoSettings
 from edge.media.encoder_probe import probe_encoders
@@ -50,7 +50,7 @@ from edge.media.nvdec import Context, NvdecDecoder, OnGpu, open_nvdec
 from edge.media.nvdec_proof import Proof, prove
 from edge.media.picture import HostPicture, copy_tags
 from edge.media.picture_encoder import EncoderFailed, FfmpegPictureEncoder
-from edge.media.surface import STORED, SurfacePicture, locate
+from edge.media.surface import STORED, SurfacePicture, bring, locate
 from edge.motion import analysis_size
 from edge.redact.cpu import CpuRedactor
 from edge.redact.cuda import CudaRedactor
@@ -322,6 +322,27 @@ def test_a_masked_surface_leaves_as_a_copy_and_late_lanes_see_the_original(
     masked = Releaser(CpuRedactor(RedactionStyle())).clear(frame_of(host), MASK, BOXES, [1, 2])
     difference = np.abs(nv12(cleared.picture).astype(int) - nv12(masked.picture))  # type: ignore[arg-type]
     assert difference.max() <= 1
+
+
+def test_while_it_is_looked_at_it_is_edited_on_the_host(gpu: Decoding, clip: Path):
+    mine, host = surfaces(gpu, clip, 1)[0], hosts(clip, 1)[0]
+    surface = mine.surface
+    assert surface is not None
+    with mine.lend():
+        cleared = releaser(gpu)[0].clear(frame_of(mine), RELEASE, BOXES, [1, 2])
+        room = mine._room
+        np.testing.assert_array_equal(bring(surface, room).to_ndarray(), nv12(host))
+    assert mine.surface is None
+    Releaser(CpuRedactor(RedactionStyle())).clear(frame_of(host), RELEASE, BOXES, [1, 2])
+    difference = np.abs(nv12(cleared.picture).astype(int) - nv12(host))  # type: ignore[arg-type]
+    assert difference.max() <= 1
+
+
+def test_what_was_hidden_is_not_lent_any_more(gpu: Decoding, clip: Path):
+    mine = surfaces(gpu, clip, 1)[0]
+    releaser(gpu)[0].clear(frame_of(mine), RELEASE, BOXES, [1, 2])
+    with pytest.raises(PictureLeftError), mine.lend():
+        raise AssertionError("it was lent")
 
 
 def test_edited_on_the_host_it_lives_there(gpu: Decoding, clip: Path):
