@@ -71,4 +71,4 @@ deb: $(STAMP)
 	systemd/build_deb.sh $(BIN)/python dist
 
 clean:
-	rm -rf $(VENV) .venv-export .bench demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-export .venv-gpu .bench demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

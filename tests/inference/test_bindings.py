@@ -22,7 +22,9 @@ from tests.redact.emulator import emulated, shipped
 
 PACKAGES = ("pycuda", "cuda-bindings")
 MEMORY_AND_KERNELS = ("tests/redact/test_cuda.py", "tests/inference/test_pool.py",
-                      "tests/inference/test_preprocess.py")  # fmt: skip
+                      "tests/inference/test_preprocess.py",
+                      "tests/inference/test_graphs.py")  # fmt: skip
+RUNS = ("tests/inference/test_run_graph.py",)
 FAULTS = ("tests/redact/test_failover.py",)
 PROOF = ("tests/redact/test_cuda_proof.py", "-k", "not refused and not does_not_agree")
 QUICK = "cpu and not backwards and not any_size and not gives_the_samples and not real_frames"
@@ -44,7 +46,7 @@ def test_what_holds_for_the_driver_itself_holds_through(driver: Path, binding: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", [MEMORY_AND_KERNELS, FAULTS, PROOF])
+@pytest.mark.parametrize("tests", [MEMORY_AND_KERNELS, RUNS, FAULTS, PROOF])
 @pytest.mark.parametrize("binding", [*PACKAGES, "ctypes"])
 def test_all_that_holds_for_the_driver_itself_holds_through(driver: Path, binding: str, tests):
     if binding != "ctypes":

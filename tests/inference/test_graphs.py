@@ -133,10 +133,9 @@ def test_other_threads_allocate_and_wait_and_the_collector_frees_nothing_meanwhi
     class Holder:
         def __init__(self) -> None:
             self.itself = self
-            self.address = cuda.allocate(64)
 
         def __del__(self) -> None:
-            cuda.free(self.address)
+            cuda.free(address)
 
     def elsewhere() -> None:
         try:
@@ -151,13 +150,14 @@ def test_other_threads_allocate_and_wait_and_the_collector_frees_nothing_meanwhi
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join()
+        Holder()
         _ = [[number] for number in range(100)]  # enough to call the collector
         cuda.clear(slot.address, 1, memory.stream)
 
+    address = cuda.allocate(64)
     gc.collect()
     gc.set_threshold(10)
     try:
-        Holder()
         graph = cuda.capture(memory.stream, queue)
     finally:
         gc.set_threshold(*threshold)

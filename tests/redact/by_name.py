@@ -1,8 +1,9 @@
 """Python where the driver on the CPU is what a package finds by the name of libcuda.so.1.
 
 Packages look for that name once a process, so what is to be seen needs a process of its own. For
-whole test modules: a file that pytest does not collect by itself (no test_ in its name) holds tests
-as usual, and a test with the fixture `driver` says `passes(driver, "", "tests/.../file.py")`.
+whole test modules: a file that pytest does not collect by itself (no test_ in its name), or whose
+device is the CPU only where ON_CPU is set, holds tests as usual, and a test with the fixture
+`driver` says `passes(driver, "", "tests/.../file.py")`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,6 @@ from edge.inference.bound import CudaMemory
 from edge.inference.cuda import Cuda
 from edge.inference.gpu import gpu_here
 from edge.inference.kernels import HEADERS, SOURCE, sources
-from edge.inference.onnx_cuda_proof import cuda_trouble
 from edge.inference.picture import DevicePicture
 
 _HERE = Path(__file__).resolve().parent
@@ -137,6 +136,8 @@ def onnx_memory(device: Device) -> CudaMemory:
     """Where ONNX Runtime computes for a device, or skip: a CPU's memory is the CPU's."""
     if device.is_cpu:
         return CudaMemory(device.cuda, device_type="cpu")
+    from edge.inference.onnx_cuda_proof import cuda_trouble
+
     if (trouble := cuda_trouble()) is not None:
         pytest.skip(f"ONNX Runtime cannot use the GPU: {trouble}")
     return CudaMemory(device.cuda)

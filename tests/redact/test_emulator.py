@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,7 @@ HOST, ON_DEVICE, UNIFIED = 1, 2, 4
 INVALID_VALUE, INVALID_CONTEXT, INVALID_HANDLE, ILLEGAL_ADDRESS, NOT_SUPPORTED = (
     1, 201, 400, 700, 801,
 )  # fmt: skip
+ILLEGAL_STATE, UNSUPPORTED, INVALIDATED, CAPTURED_EVENT, WRONG_THREAD = 401, 900, 901, 907, 908
 DEFAULT, LEGACY, PER_THREAD = None, ctypes.c_void_p(1), ctypes.c_void_p(2)
 
 
@@ -142,6 +145,45 @@ def test_default_streams_are_the_contexts_and_unknown_ones_are_refused():
     finally:
         api.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
     assert api.cuEventDestroy_v2(event) == 0
+
+
+def test_recorded_streams_keep_their_events_and_threads_to_themselves():
+    device = emulated(shipped())
+    api, cuda = device.emulator, device.cuda
+    assert api is not None
+    cuda.enter()
+    stream, graph = ctypes.c_void_p(cuda.stream()), ctypes.c_void_p()
+    other, event = ctypes.c_void_p(cuda.stream()), ctypes.c_void_p(cuda.event())
+    end = functools.partial(api.cuStreamEndCapture, stream, ctypes.byref(graph))
+    assert end() == ILLEGAL_STATE
+    assert api.cuStreamBeginCapture_v2(LEGACY, 1) == UNSUPPORTED
+    assert api.cuStreamBeginCapture_v2(stream, 1) == 0
+    assert api.cuStreamBeginCapture_v2(stream, 1) == ILLEGAL_STATE
+    assert api.cuEventRecord(event, stream) == 0
+    assert api.cuEventQuery(event) == api.cuEventSynchronize(event) == CAPTURED_EVENT
+    assert api.cuStreamWaitEvent(other, event, 0) == NOT_SUPPORTED
+    assert api.cuStreamWaitEvent(stream, event, 0) == 0
+    assert api.cuStreamSynchronize(other) == 0
+    found: list[int] = []
+
+    def elsewhere() -> None:
+        cuda.enter()
+        found.append(end())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [WRONG_THREAD]
+    assert end() == 0
+    assert api.cuEventRecord(event, stream) == api.cuEventQuery(event) == 0
+    assert api.cuGraphDestroy(graph) == 0
+    assert api.cuGraphDestroy(graph) == api.cuGraphLaunch(graph, stream) == INVALID_HANDLE
+    assert api.cuStreamBeginCapture_v2(stream, 0) == 0
+    assert api.cuMemAlloc_v2(ctypes.byref(graph), ctypes.c_size_t(64)) == UNSUPPORTED
+    assert end() == INVALIDATED
+    assert api.cuEventDestroy_v2(event) == 0
+    for one in (stream, other):
+        assert api.cuStreamDestroy_v2(one) == 0
 
 
 def sanitised(folder: Path, changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
