@@ -122,9 +122,10 @@ class RunGraph:
 
     def give_up(self, why: str) -> None:
         """Go without, for as long as this process lasts. why: a clause."""
+        if not self.given_up:
+            _log.info("%s runs without a CUDA graph: %s", self._name, why.rstrip("."))
         _GIVEN_UP.add(self._name)
         self.close()
-        _log.info("%s runs without a CUDA graph: %s", self._name, why.rstrip("."))
 
     def close(self) -> None:
         """Give the graph back. What a lost device refuses to take is lost with it."""

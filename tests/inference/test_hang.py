@@ -31,7 +31,7 @@ from tests.redact.emulator import Device, emulated, shipped
 from tests.test_release import BOX, RELEASE, frame, luma
 
 SIZE = (320, 192)
-PATIENCE_S = 0.3
+PATIENCE_S = 1.0
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_wait_ends_and_nothing_is_asked_of_the_gpu_any_more(gpu: Device):
     calls.clear()
     other = None
     gc.collect()
-    assert time.monotonic() - begun < PATIENCE_S
+    assert time.monotonic() - begun < 3 * PATIENCE_S, "nothing waits a second time"
     assert api.count_blocked() == 0
 
 

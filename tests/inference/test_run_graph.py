@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from onnx import helper
@@ -16,13 +17,17 @@ from onnx import helper
 from edge.errors import InferenceError
 from edge.inference.cuda import Cuda
 from edge.inference.engine import DeviceTensor, Engine
+from edge.inference.eyes import SightedEngine
 from edge.inference.failover import FailoverEngine
 from edge.inference.onnx import OnnxEngine
+from edge.inference.preprocess import InputSpec
 from edge.inference.tensorrt import TensorRtEngine
+from edge.media.picture import HostPicture
 from tests.inference import trt_on_cpu
 from tests.inference.test_onnx import FLOAT, model
 from tests.inference.trt_on_cpu import Context, opened
 from tests.redact.emulator import Device
+from tests.redact.test_cuda_proof import vouch
 
 LENGTH = 6
 OUT_OF_MEMORY, LAUNCH_FAILED, UNSUPPORTED = 2, 719, 900
@@ -195,6 +200,7 @@ def ignores_the_stream(self: Context, stream: int) -> bool:
 queues = Context.execute_async_v3
 
 
+@pytest.mark.parametrize("device", [False], ids=["cpu"], indirect=True)
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -311,6 +317,29 @@ def test_a_closed_engine_has_given_its_graph_back(device: Device):
     assert api.count_handles() == before + 2, "its stream and its graph"
     engine.close()
     assert (api.count_handles(), api.count_live()) == (before, live)
+
+
+def test_pictures_that_the_device_scales_are_what_is_replayed_on(device: Device, tmp_path: Path):
+    nodes = [helper.make_node("Neg", ["picture"], ["negative"])]
+    shape = [1, 3, 48, 64]
+    data = model(nodes, [("picture", FLOAT, shape)], [("negative", FLOAT, shape)])
+    vouch(tmp_path, device)
+    spec = InputSpec(64, 48, 0, 0, 64, 48)
+    engines = [opened(device, data), opened(device, data, graph=False)]
+    sighted = [SightedEngine(engine, device.cuda, tmp_path) for engine in engines]
+    rng, results = np.random.default_rng(5), []
+    for size in (128, 128, 96, 128):
+        pixels = rng.integers(0, 256, (size, size, 3), np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels).reformat(format="yuv420p")
+        seen = [one.see(HostPicture(frame), spec) for one in sighted]
+        assert seen[0] is not None
+        assert seen[1] is not None
+        np.testing.assert_array_equal(seen[0]["negative"], seen[1]["negative"])
+        results.append(seen[0]["negative"])
+    assert not np.array_equal(results[0], results[1])
+    assert [context(engine).runs for engine in engines] == [2, 4]
+    for one in sighted:
+        one.close()
 
 
 def test_two_engines_record_and_replay_at_once(device: Device):

@@ -175,6 +175,8 @@ def installed(folder: Path, *, integrated: bool) -> Iterator[Device]:
     device = emulated(separate(folder), integrated=integrated)
     api = device.emulator
     assert api is not None
+    device.cuda.enter()
+    device.cuda.kernels(device.image, {})  # stay for as long as the device does
     if api.count_live() or api.count_handles():
         gc.collect()  # what tests before this one have left, in a process that has one device
     before = api.count_live(), api.count_handles()
@@ -182,7 +184,8 @@ def installed(folder: Path, *, integrated: bool) -> Iterator[Device]:
         patch.setitem(sys.modules, "tensorrt", module(api))
         patch.setattr("edge.inference.run_graph._GIVEN_UP", set())
         yield device
-    gc.collect()
+    if (api.count_live(), api.count_handles()) != before:
+        gc.collect()
     assert (api.count_live(), api.count_handles()) == before
 
 
