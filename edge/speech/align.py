@@ -12,9 +12,9 @@ sides, since a recogniser that dropped a word leaves just such a stretch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.speech.pronounce import SOUNDS, Reading, is_spelled_out, sounds_of, speak
 from edge.speech.samples import FRAME, check_samples, voiced
+from edge.speech.sphinx import Decoder, load_decoder
 from edge.speech.words import SAMPLE_RATE, Samples, Word
 
 GUESSED_CONFIDENCE: Final = 0.1
@@ -47,6 +48,7 @@ without one where the text has a word too many."""
 _SILENCE_PROBABILITY: Final = 0.5
 """The default, .005, stretches words over pauses: measured on spoken digits, the median error of
 ends is 49 ms with it and 20 ms with this."""
+_OPTIONS: Final = {"samprate": SAMPLE_RATE, "silprob": _SILENCE_PROBABILITY, **_BEAMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +78,18 @@ def times_guessed(word: Word) -> bool:
 class SphinxAligner:
     """Implements Aligner with pocketsphinx and the English model that its wheel brings."""
 
-    def __init__(self) -> None:
-        """Load the model: 0.1 s, 30 MiB. Raises ModelError where the package is missing."""
+    def __init__(self, load: Callable[[Mapping[str, float]], Decoder] = load_decoder) -> None:
+        """Load the model: 0.1 s, 30 MiB. Raises ModelError where the package is missing.
+
+        load: another way to a decoder than the best there is, edge.speech.sphinx.BindingDecoder.
+        """
         try:
-            import pocketsphinx
+            self._decoder = load(_OPTIONS)
         except (ImportError, OSError) as error:
             raise ModelError(
                 f"word times need the package pocketsphinx, which cannot be imported ({error}). "
                 "Run: pip install pocketsphinx==5.1.1"
             ) from None
-        try:
-            # Its log would show words; the language model, which alignment does not use, is large.
-            config = pocketsphinx.Config(
-                samprate=SAMPLE_RATE,
-                lm=None,
-                silprob=_SILENCE_PROBABILITY,
-                loglevel="FATAL",
-                **_BEAMS,
-            )
-            self._decoder: Any = pocketsphinx.Decoder(config)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ModelError(
                 f"pocketsphinx cannot load its English model ({type(error).__name__}). Install it "
@@ -102,8 +97,8 @@ class SphinxAligner:
             ) from None
         # Added once, here: a dictionary that took in each unknown word would grow for ever.
         for sound in SOUNDS:
-            self._decoder.add_word(_SOUND_MARK + sound, sound, False)
-        self._decoder.add_word("zero(3)", "OW", True)
+            self._decoder.add_word(_SOUND_MARK + sound, sound)
+        self._decoder.add_word("zero(3)", "OW")
         # The same noise always, so that the same sound has the same times.
         self._noise = np.random.default_rng(0).normal(0, _FLOOR, SAMPLE_RATE).astype(np.float32)
 
@@ -132,10 +127,10 @@ class SphinxAligner:
         """Return what the aligner can look up: words that it knows, else letters, else sounds."""
         tokens: list[str] = []
         for word in words:
-            if self._decoder.lookup_word(word) is not None:
+            if self._decoder.knows(word):
                 tokens.append(word)
             elif is_spelled_out(word):
-                tokens += [c for c in word if self._decoder.lookup_word(c) is not None]
+                tokens += [c for c in word if self._decoder.knows(c)]
             else:
                 tokens += [_SOUND_MARK + sound for sound in sounds_of(word)]
         return tokens
@@ -150,15 +145,8 @@ class SphinxAligner:
         peak = max(float(np.abs(samples).max()), _SILENT_PEAK)
         scaled = samples / peak + np.resize(self._noise, len(samples))
         pcm = (np.clip(scaled, -1, 1) * _FULL_SCALE).astype(np.int16)
-        decoder = self._decoder
-        try:
-            decoder.reinit_feat()  # forgets the means of the utterance before
-            decoder.set_align_text(" ".join(tokens))
-            decoder.start_utt()
-            decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
-            decoder.end_utt()
-            segments = list(decoder.seg() or ())
-        except RuntimeError:  # its message holds the text
+        segments = self._decoder.align(pcm, " ".join(tokens))
+        if segments is None:
             return None
         spoken = [s for s in segments if not s.word.startswith("<")]
         if [s.word.partition("(")[0] for s in spoken] != list(tokens):
