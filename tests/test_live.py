@@ -268,6 +268,7 @@ def test_without_a_source_there_is_a_slate_from_the_start() -> None:
     assert pipeline.stats.frames_out == 0
 
 
+@pytest.mark.live
 def test_where_all_comes_too_late_a_slate_keeps_the_stream_alive(clip: Path) -> None:
     class Late(Camera):
         def read(self) -> Iterator[Frame]:

@@ -28,6 +28,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film(tmp_path_factory.mktemp("memory") / "film.mp4", views, FPS)
 
 
+@pytest.mark.live
 def test_packets_take_less_memory_than_frames(film: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--film", str(film), "--delays", str(DELAY_S), "--seconds", "0.5", "--json"]
     for one in NOTHING_LOOKS:

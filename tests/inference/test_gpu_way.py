@@ -224,6 +224,7 @@ def test_cuda_without_a_way_to_use_it_ends_before_anything_is_written(clip: Path
         load_lane_models(settings)
 
 
+@pytest.mark.live
 def test_a_live_stream_goes_on_in_its_slots_from_one_connection_to_the_next(
     device: Device, clip: Path, face_model: Path, tmp_path: Path
 ):

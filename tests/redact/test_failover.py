@@ -235,6 +235,7 @@ def test_a_film_goes_on_after_the_device_was_lost(emulator, clip, tmp_path):
     assert stats.failures == {REDACTION: 1}
 
 
+@pytest.mark.live
 @pytest.mark.parametrize(("count", "failures"), [(1, 1), (FOR_EVER, MAX_FAILURES)])
 def test_a_live_stream_goes_on(emulator, clip, count, failures):
     emulator.fail_launches(launches_of_proof(emulator) + 2 * 20, count)
