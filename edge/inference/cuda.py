@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -248,6 +248,14 @@ class Cuda:
         silent: Any = _Silent()
         self._driver = silent
         raise DeviceError(_Silent.SAID)
+
+
+def give_back(cuda: Cuda, steps: Iterable[Callable[[], object]]) -> None:
+    """Do each of the steps that give back what is held of the GPU, in order, whichever of them
+    fail: of a lost device nothing can be given back."""
+    for step in (cuda.enter, *steps):
+        with suppress(DeviceError):
+            step()
 
 
 @contextmanager

@@ -14,8 +14,8 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from edge.errors import DeviceError
 from edge.frame import ByteArray, PageLocked, PlaneLayout
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, give_back
 from edge.inference.picture import DevicePicture
 from edge.inference.pool import Piece, Pool
 
@@ -224,11 +224,11 @@ class _Memory:
         self._cuda = cuda
         cuda.enter()
         pinned = Pool(cuda, count, size, pinned=True)
-        give_back: list[Callable[[], object]] = [pinned.close]
-        weakref.finalize(self, _shut, cuda, give_back).atexit = False
+        steps: list[Callable[[], object]] = [pinned.close]
+        weakref.finalize(self, give_back, cuda, steps).atexit = False
         self._stream = stream = cuda.stream()
-        give_back.append(lambda: cuda.drop_stream(stream))
-        give_back.insert(0, lambda: cuda.wait(stream))
+        steps.append(lambda: cuda.drop_stream(stream))
+        steps.insert(0, lambda: cuda.wait(stream))
         # Slots come back in whatever thread drops the last view, or amid a garbage collection,
         # where no lock may be waited for: of a deque both ends are safe without.
         self.free = deque(pinned.take() for _ in range(count))
@@ -236,7 +236,7 @@ class _Memory:
         if not cuda.integrated:
             copies = min(count, MOST_COPIES)
             there = Pool(cuda, copies, size, pinned=False)
-            give_back.insert(1, there.close)
+            steps.insert(1, there.close)
             self.copies = _Copies(cuda, stream, size, [there.take() for _ in range(copies)])
 
     @property
@@ -322,9 +322,3 @@ class _Copies:
             return self._free.pop()
         idle = next((loan for loan, copy in self._held.items() if not copy.users), None)
         return None if idle is None else self._held.pop(idle).piece
-
-
-def _shut(cuda: Cuda, give_back: Sequence[Callable[[], object]]) -> None:
-    for step in (cuda.enter, *give_back):
-        with suppress(DeviceError):  # of a lost device nothing can be given back
-            step()

@@ -12,14 +12,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from edge.errors import DeviceError, InferenceError
+from edge.errors import InferenceError
 from edge.frame import ByteArray, Planes
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, give_back
 from edge.inference.eyes_proof import prove_luma
 from edge.inference.picture import DevicePicture
 from edge.inference.pool import Piece, Pool
@@ -50,24 +50,25 @@ class SurfaceRoom:
         cuda.enter()
         prove_luma(cuda, image)
         self._image = image
-        self._eye: Preprocessor | None = None
         self._analysis = (0, 0)
         self._stream = cuda.stream()
         self._event = cuda.event()
         size = pitch * height * 3 // 2
-        pools: list[Pool] = []
-        eyes: list[Preprocessor] = []
-        self._eyes = eyes
+        steps: list[Callable[[], object]] = [partial(cuda.wait, self._stream)]
         # Frames that wait in an encoder hold their slots, and the slots hold this object.
-        finalizer = weakref.finalize(self, _free, cuda, self._stream, self._event, pools, eyes)
-        finalizer.atexit = False
+        weakref.finalize(self, give_back, cuda, steps).atexit = False
+        steps.append(partial(cuda.drop_event, self._event))
+        steps.append(partial(cuda.drop_stream, self._stream))
+        self._eyes: list[Preprocessor] = []
+        """What shrinks luma to `_analysis`; none before somebody asks."""
+        steps.append(partial(_close_all, self._eyes))
         slots = Pool(cuda, count, size, pinned=False)
-        pools.append(slots)
+        steps.append(slots.close)
         # Slots come back in whatever thread drops the last view, or amid a garbage collection,
         # where no lock may be waited for: of a deque both ends are safe without.
         self._free = deque(slots.take() for _ in range(count))
         self._staging = Pool(cuda, 1, size, pinned=True)
-        pools.append(self._staging)
+        steps.append(self._staging.close)
         self._piece = self._staging.take()
         _log.info("%d pictures of %dx%d stay on the GPU: %.0f MiB",
                   count, width, height, count * size / MIB)  # fmt: skip
@@ -131,13 +132,13 @@ class SurfaceRoom:
         """Return the luma plane scaled down, (height, width). Raises InferenceError."""
         with self._lock:
             self._cuda.enter()
-            if self._eye is None or self._analysis != (width, height):
-                while self._eyes:
-                    self._eyes.pop().close()
-                self._eye = Preprocessor(self._cuda, self._image, (), analysis=(width, height))
+            if not self._eyes or self._analysis != (width, height):
+                _close_all(self._eyes)
+                self._eyes.append(
+                    Preprocessor(self._cuda, self._image, (), analysis=(width, height))
+                )
                 self._analysis = (width, height)
-                self._eyes.append(self._eye)
-            return self._eye.luma(picture)
+            return self._eyes[0].luma(picture)
 
     def _follow(self, stream: int) -> None:
         """Let what is queued from now on wait for what is queued on another stream by now."""
@@ -164,16 +165,6 @@ class Slot:
         weakref.finalize(self, room.give, piece).atexit = False
 
 
-def _free(cuda: Cuda, stream: int, event: int, pools: list[Pool], eyes: list[Preprocessor]) -> None:
-    def quietly(give_back: Callable[..., None], *arguments: int) -> None:
-        with suppress(DeviceError):  # of a lost device nothing can be given back
-            give_back(*arguments)
-
-    quietly(cuda.enter)
-    quietly(cuda.wait, stream)
-    for eye in eyes:
-        quietly(eye.close)
-    for pool in pools:
-        quietly(pool.close)
-    quietly(cuda.drop_event, event)
-    quietly(cuda.drop_stream, stream)
+def _close_all(eyes: list[Preprocessor]) -> None:
+    while eyes:
+        eyes.pop().close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from edge.errors import SourceError
 from edge.frame import Frame
 from edge.media.address import Address
 from edge.media.arrival import ArrivalWatch, Backlog, Pace
+from edge.media.network import OPEN_S, SILENT, cause_of, network_options, remedy_for
 from edge.media.nvdec import OnGpu
 from edge.media.opening import choose_sound
 from edge.media.streams import RawItem, SoundPacket, StreamInfo, StreamReader
@@ -31,31 +30,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 3.0
 """Without a packet, or without a picture, for this long a connection is lost."""
-_OPEN_S: Final = 5.0
-"""Least time for each of the two steps of opening: connecting, and reading what there is."""
 _FIRST_PICTURE_S: Final = 12.0
 """Cameras send a keyframe every 10 s at worst."""
 _SEGMENTED_S: Final = 12.0
 """HLS comes in pieces of up to 10 s."""
-_PROBE_S: Final = 1.0
-"""How long to look for streams that nothing announces; the platforms send sound at once."""
 _STALL_S: Final = 0.5
-_SILENT: Final = "it does not answer"
 _READ_ERRORS_IN_A_ROW: Final = 16
 _POLL_S: Final = 0.003
-_SOCKET_BYTES: Final = 4 << 20
-"""A keyframe at 20 Mbit/s and more; the kernel gives less where net.core.rmem_max says so."""
-
-# What an address may lead to. Without `file`, a playlist or redirect cannot read local files.
-_TCP: Final = "tcp,tls,crypto"
-_WHITELIST: Final = {
-    "rtsp": f"rtsp,rtp,srtp,udp,http,https,{_TCP}",
-    "rtmp": f"rtmp,rtmps,rtmpt,rtmpts,ffrtmphttp,http,https,{_TCP}",
-    "http": f"http,https,httpproxy,data,{_TCP}",
-    "hls": f"http,https,httpproxy,data,{_TCP}",
-    "udp": "udp",
-    "srt": "srt",
-}
 
 _CONTAINERS: Final = {"udp": "mpegts", "srt": "mpegts"}
 
@@ -101,7 +82,7 @@ class LiveConnection(StreamReader):
         keep_packets: bool = False,
         on_gpu: OnGpu | None = None,
     ) -> None:
-        """Connect and decode the first picture; blocks for up to `_OPEN_S` a step. SourceError.
+        """Connect and decode the first picture; blocks for up to `OPEN_S` a step. SourceError.
 
         udp: RTSP's media over UDP instead of TCP. audio: the ALSA device that belongs to a
         capture device, "none" for no sound, None to find it. timeout_s: silence after which the
@@ -123,13 +104,13 @@ class LiveConnection(StreamReader):
         # Never in a local variable: it holds the last packet, which must not outlive a capture
         # device (FFmpeg hands it back to the freed driver), and tracebacks keep variables.
         self._demuxer: Iterator[Packet[Stream]] | None = None
-        self._picture_by = time.monotonic() + _OPEN_S + _FIRST_PICTURE_S
+        self._picture_by = time.monotonic() + OPEN_S + _FIRST_PICTURE_S
         self._picture_limit_s = _FIRST_PICTURE_S
         if address.kind == "v4l2":
             container, self._card = self._open_device(audio, size, fps)
         else:
             self._card = self._signal = None
-            timeouts, options = _network_options(address, self._timeout_s, udp, ca_file)
+            timeouts, options = network_options(address, self._timeout_s, udp, ca_file)
             container = self._connect(address.url, timeouts, options, _CONTAINERS.get(address.kind))
         try:
             self._choose(container, "SLICE")
@@ -174,7 +155,7 @@ class LiveConnection(StreamReader):
         except (av.FFmpegError, OSError, ValueError) as caught:
             error = caught
         # Raised here, with nothing chained to it: FFmpeg's errors repeat the address.
-        raise SourceError(f"{self._name} cannot be opened: {_cause(error)}. {_remedy(error)}")
+        raise SourceError(f"{self._name} cannot be opened: {cause_of(error)}. {remedy_for(error)}")
 
     def _open_device(
         self, audio: str | None, size: tuple[int, int] | None, fps: Fraction | None
@@ -186,7 +167,7 @@ class LiveConnection(StreamReader):
         self._signal = setup.watch
         self._name = str(setup.path)
         self.notes.append(setup.note)
-        timeout = (_OPEN_S, self._timeout_s)
+        timeout = (OPEN_S, self._timeout_s)
         container = self._connect(self._name, timeout, setup.options, "v4l2")
         device = sound_of(setup.path) if audio is None else audio
         card = None
@@ -317,12 +298,12 @@ class LiveConnection(StreamReader):
                 if isinstance(failed, av.error.InvalidDataError) and errors < _READ_ERRORS_IN_A_ROW:
                     self.damage += 1
                     continue
-                raise self._lost(_cause(failed))
+                raise self._lost(cause_of(failed))
             if packet is None:
                 return
             # At a time-out, FFmpeg first hands out what it had begun, and would wait once more.
             if time.monotonic() - asked > self._silence_s:
-                raise self._lost(_SILENT)
+                raise self._lost(SILENT)
             errors = 0
             if self.address.kind == "v4l2":
                 packet = self._own(packet)
@@ -344,59 +325,3 @@ class LiveConnection(StreamReader):
 
     def _lost(self, reason: str) -> SourceLost:
         return SourceLost(str(self._name), reason)
-
-
-def _network_options(
-    address: Address, timeout_s: float, udp: bool, ca_file: Path | None
-) -> tuple[tuple[float, float], dict[str, str]]:
-    """Time-outs (opening, reading) in seconds and FFmpeg's options for an address."""
-    micros = str(round(max(timeout_s, _OPEN_S) * 1e6))
-    options = {
-        "protocol_whitelist": _WHITELIST[address.kind],
-        "analyzeduration": str(round(_PROBE_S * 1e6)),
-    }
-    if address.kind == "rtsp":
-        options |= {
-            "rtsp_transport": "udp" if udp else "tcp",
-            "allowed_media_types": "video+audio",
-            "timeout": micros,
-            "buffer_size": str(_SOCKET_BYTES),
-        }
-    elif address.kind == "rtmp":
-        options |= {"rtmp_live": "live", "rw_timeout": micros}
-    elif address.kind == "udp":
-        options |= {"overrun_nonfatal": "1", "buffer_size": str(_SOCKET_BYTES), "timeout": micros}
-    else:
-        options |= {"rw_timeout": micros}
-    if address.is_encrypted and (address.kind != "rtsp" or ca_file is not None):
-        authorities = ca_file or ssl.get_default_verify_paths().cafile
-        options["tls_verify"] = "1"
-        if authorities is not None:
-            options["ca_file"] = str(authorities)
-    return (max(_OPEN_S, timeout_s), timeout_s), options
-
-
-def _cause(error: Exception) -> str:
-    match error:
-        case av.error.ExitError() | TimeoutError():  # ExitError: our own time-out
-            return _SILENT
-        case ConnectionRefusedError():
-            return "nothing listens there"
-        case av.error.PermissionError():
-            return "it is refused"
-        case av.FFmpegError() if error.errno == errno.EIO:
-            return "the connection failed"  # a name that is not known, too
-        case av.FFmpegError() if error.strerror:
-            return error.strerror[0].lower() + error.strerror[1:]
-    return "FFmpeg refuses it"
-
-
-def _remedy(error: Exception) -> str:
-    match error:
-        case av.HTTPUnauthorizedError() | av.HTTPForbiddenError():
-            return "Check user name and password."
-        case av.error.PermissionError():
-            return "Check that something is published there, and who may watch."
-        case av.HTTPNotFoundError() | av.error.FileNotFoundError():
-            return "Check the path."
-    return "Check that it is there, its name and port, and the way to it."

@@ -14,11 +14,10 @@ import numpy as np
 from av.container import InputContainer
 
 from edge.errors import InferenceError
-from edge.frame import ByteArray, Planes
 from edge.media.hardware_decoder import DecoderFailed
 from edge.media.nvdec import Context, NvdecDecoder, OnGpu
 from edge.media.picture import plane_views
-from edge.media.surface import SurfacePicture
+from edge.media.surface import bring
 
 _SIZE: Final = (320, 180)
 _FRAMES: Final = 24
@@ -57,7 +56,7 @@ def prove(on_gpu: OnGpu, opener: Opener | None = None) -> None:
     """
     film = _film()
     with _opened(film) as (source, stream):
-        wanted = [frame.to_ndarray(format="yuv420p") for frame in source.decode(stream)]
+        wanted = [frame.to_ndarray(format="nv12") for frame in source.decode(stream)]
     with _opened(film) as (source, stream):
         decoder = NvdecDecoder(stream, on_gpu, opener)
         seen = []
@@ -66,7 +65,7 @@ def prove(on_gpu: OnGpu, opener: Opener | None = None) -> None:
                 for frame in decoder.decode(packet if packet.size else None):
                     if decoder.room is None or frame.sw_format is None:
                         raise DecoderFailed("its frames do not stay on the GPU")
-                    seen.append(_planar(SurfacePicture(frame, decoder.room)))
+                    seen.append(bring(frame, decoder.room).to_ndarray())
         except (av.FFmpegError, InferenceError) as error:
             raise DecoderFailed(f"it cannot decode a film made to try it: {error}") from error
     if len(seen) != len(wanted):
@@ -74,15 +73,6 @@ def prove(on_gpu: OnGpu, opener: Opener | None = None) -> None:
     for number, (mine, other) in enumerate(zip(seen, wanted, strict=True)):
         if not np.array_equal(mine, other):
             raise DecoderFailed(f"frame {number} of a film made to try it is not what it should be")
-
-
-def _planar(picture: SurfacePicture) -> ByteArray:
-    """Return the samples as VideoFrame.to_ndarray has those of yuv420p."""
-    frame = av.VideoFrame(picture.width, picture.height, "nv12")
-    y, chroma = plane_views(frame)
-    picture.copy_planes(Planes("nv12", y, (chroma,)))
-    parts = (y, chroma[..., 0], chroma[..., 1])
-    return np.concatenate([part.reshape(-1) for part in parts]).reshape(-1, picture.width)
 
 
 def _film() -> bytes:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.errors import DeviceError, InferenceError
+from edge.errors import InferenceError
 from edge.frame import ByteArray, Planes
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, give_back
 from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Pool
 from edge.redact.cpu import CpuRedactor, check_planes
@@ -88,9 +88,14 @@ class CudaRedactor:
         self._ring = [(self._tables.take(), cuda.event()) for _ in range(_AHEAD)]
         self._turn = 0
         pools = (self._staging, self._pictures, self._tables, self._scratch)
-        events = tuple(event for _, event in self._ring)
+        steps: list[Callable[[], object]] = [
+            partial(cuda.wait, self.stream),
+            *(pool.close for pool in pools if pool is not None),
+            *(partial(cuda.drop_event, event) for _, event in self._ring),
+            partial(cuda.drop_stream, self.stream),
+        ]
         # Streams come and go for months: what is dropped without close() is given back as well.
-        self._give_back = weakref.finalize(self, _give_back, cuda, self.stream, events, pools)
+        self._give_back = weakref.finalize(self, give_back, cuda, steps)
         self._give_back.atexit = False
 
     def redact(self, planes: Planes, boxes: ArrayLike) -> None:
@@ -223,23 +228,6 @@ class CudaRedactor:
             at += table.nbytes
         self.cuda.upload(self._table, piece.host_address, at, self.stream)
         self.cuda.record(sent, self.stream)
-
-
-def _give_back(
-    cuda: Cuda, stream: int, events: Sequence[int], pools: Sequence[Pool | None]
-) -> None:
-    def quietly(give_back: Callable[..., None], *arguments: int) -> None:
-        with suppress(DeviceError):  # of a lost device nothing can be given back
-            give_back(*arguments)
-
-    quietly(cuda.enter)
-    quietly(cuda.wait, stream)
-    for pool in pools:
-        if pool is not None:
-            quietly(pool.close)
-    for event in events:
-        quietly(cuda.drop_event, event)
-    quietly(cuda.drop_stream, stream)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from edge.errors import DeviceError
-from edge.inference.cuda import Cuda
+from edge.inference.cuda import Cuda, give_back
 from edge.inference.picture import PLANES, DevicePicture
 from edge.inference.pool import Pool
 from edge.redact.watermark import Watermark
@@ -37,8 +37,11 @@ class SurfaceMark:
                 self._mark, cuda, self._image, full_range=picture.full_range
             )
             self._stream = cuda.stream()
-            give_back = weakref.finalize(self, _give_back, cuda, self._drawn, self._stream)
-            give_back.atexit = False
+            steps: list[Callable[[], object]] = [
+                self._drawn.close,
+                partial(cuda.drop_stream, self._stream),
+            ]
+            weakref.finalize(self, give_back, cuda, steps).atexit = False
         self._drawn.apply_device(picture, self._stream)
         cuda.wait(self._stream)
 
@@ -98,9 +101,3 @@ class CudaWatermark:
         if self._memory is not None:
             self._cuda.enter()
             self._memory.close()
-
-
-def _give_back(cuda: Cuda, drawn: CudaWatermark, stream: int) -> None:
-    with suppress(DeviceError):  # of a lost device nothing can be given back
-        drawn.close()
-        cuda.drop_stream(stream)

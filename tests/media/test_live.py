@@ -289,7 +289,8 @@ def test_hls_comes_in_real_time(platform):
 
 @pytest.mark.parametrize("server", [RefusingPort, MuteServer])
 def test_servers_that_are_none(server, monkeypatch):
-    monkeypatch.setattr("edge.media.live._OPEN_S", 1.0)
+    for module in ("live", "network"):
+        monkeypatch.setattr(f"edge.media.{module}.OPEN_S", 1.0)
     with server() as nobody:
         began = time.monotonic()
         with pytest.raises(SourceError) as caught:
@@ -405,7 +406,8 @@ def test_udp_sender_killed(tmp_path, film):
 
 
 def test_nobody_sends(monkeypatch):
-    monkeypatch.setattr("edge.media.live._OPEN_S", 1.0)
+    for module in ("live", "network"):
+        monkeypatch.setattr(f"edge.media.{module}.OPEN_S", 1.0)
     with pytest.raises(SourceError, match="does not answer"):
         connect(f"udp://127.0.0.1:{free_port()}")
 
